@@ -1,0 +1,88 @@
+//! The answer of an invocation (CONTRACT 6): every key always present, null or 0.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::window::Window;
+
+/// How an invocation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everything up to now was read.
+    UpToDate,
+    /// Time was used up; the next invocation goes on.
+    More,
+    /// The API asked to come back later.
+    Throttled,
+    /// The period is not over yet.
+    NotDue,
+    /// The service or its input is absent or switched off.
+    Disabled,
+    /// Another invocation is at work.
+    Locked,
+    /// The API was retired by Microsoft.
+    Retired,
+    /// Nothing was sent or written.
+    DryRun,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The function, for example `graph-directory-audits`.
+    pub service: &'static str,
+    /// How it ended.
+    pub status: Status,
+    /// Epoch milliseconds of the pull cycle, as sent with every record; null when nothing was pulled.
+    pub devo_pulling_id: Option<String>,
+    /// From the start of the first to the end of the last window.
+    pub window: Option<Window>,
+    /// Windows completed.
+    pub windows: u64,
+    /// Requests to the API.
+    pub requests: u64,
+    /// Records received: duplicates + delivered + failed.
+    pub received: u64,
+    /// Records dropped because they were delivered before.
+    pub duplicates: u64,
+    /// Records delivered and committed.
+    pub delivered: u64,
+    /// Records received whose delivery or commit failed; they come again.
+    pub failed: u64,
+    /// Events delivered, after flattening.
+    pub sent: u64,
+    /// Records that only the late sweep found.
+    pub late: u64,
+    /// Bytes of frames delivered, before compression.
+    pub bytes_sent: u64,
+    /// Content URIs put into the retry queue.
+    pub failed_uris: u64,
+    /// Answers of the API that asked for patience.
+    pub throttled: u64,
+    /// Events delivered, by tag.
+    pub tables: BTreeMap<String, u64>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+    /// Newest record seen so far, UTC.
+    pub last_event_time_in_utc: Option<Timestamp>,
+    /// Now − end of the last complete window.
+    pub lag_seconds: Option<i64>,
+    /// Duration of the invocation.
+    pub elapsed_ms: u64,
+    /// Dry run only: up to three records as they would be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Vec<Sample>>,
+}
+
+/// One record as it would be sent.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sample {
+    /// Its tag.
+    pub tag: String,
+    /// Its message: the JSON value, or text where it is none.
+    pub message: Value,
+}

@@ -1,0 +1,134 @@
+//! A service is data: one `static` value says which records it pulls, how a window is asked for, where the records go.
+//!
+//! The run loop, the paging and the tags are interpreters of this declaration; nothing else in the workspace knows a
+//! service by name. A family groups the services that share an input of the configuration document, its hosts and its
+//! audience (the 26 services and their words: the table in the README).
+
+use jiff::SignedDuration;
+
+/// The services of one input of the configuration document.
+#[derive(Debug)]
+pub struct Family {
+    /// Key of the input in the configuration document, for example `microsoft_graph_audit`.
+    pub input: &'static str,
+    /// Other spellings of that key.
+    pub aliases: &'static [&'static str],
+    /// The clouds this API lives in; the first one is the default.
+    pub clouds: &'static [Cloud],
+    /// Its services, in the order of the README's table.
+    pub services: &'static [&'static Service],
+}
+
+/// One national cloud: the hosts that belong together. Tokens of one are refused by the others.
+#[derive(Debug)]
+pub struct Cloud {
+    /// Value of `override_top_level_domain` that selects it, if one does.
+    pub top_level_domain: Option<&'static str>,
+    /// Root of the API without a trailing slash, for example `https://graph.microsoft.com`.
+    pub base_url: &'static str,
+    /// Root of the login service without a trailing slash.
+    pub login_url: &'static str,
+    /// Scope of the token, for example `https://graph.microsoft.com/.default`.
+    pub scope: &'static str,
+}
+
+/// One collector service: everything that makes it differ from the others.
+#[derive(Debug)]
+pub struct Service {
+    /// Key of its input in the configuration document.
+    pub input: &'static str,
+    /// Key of the service in the configuration document.
+    pub name: &'static str,
+    /// Other spellings of that key that existing documents use.
+    pub aliases: &'static [&'static str],
+    /// The Lambda function's Handler, its part of the state key and the HOST of its syslog frames.
+    pub function: &'static str,
+    /// How its records are asked for.
+    pub query: Query,
+    /// Member that holds a record's event time, outermost name first.
+    pub event_time: &'static [&'static str],
+    /// How its windows are laid.
+    pub window: WindowRule,
+    /// The Devo tag of a record.
+    pub tag: Tag,
+    /// How often it is due by default and at the least.
+    pub period: Period,
+    /// The published request limit.
+    pub rate: Rate,
+    /// Application permission that the API's 403 asks for, named in the error.
+    pub permission: &'static str,
+}
+
+/// How one window of records is asked for.
+#[derive(Debug)]
+pub enum Query {
+    /// An OData collection: `$filter` on the event time, ascending `$orderby`, pages by `@odata.nextLink`.
+    OData {
+        /// Path under the base URL, for example `/v1.0/auditLogs/directoryAudits`.
+        path: &'static str,
+        /// `$top`; `None` leaves the page size to the API.
+        page_size: Option<u32>,
+        /// Which comparison operators the endpoint documents for its time field.
+        bounds: Bounds,
+        /// A filter that is always ANDed, for example the sign-in event types.
+        base_filter: Option<&'static str>,
+        /// Further request headers as (name, value).
+        headers: &'static [(&'static str, &'static str)],
+    },
+}
+
+/// The comparison operators that an endpoint documents for its time field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bounds {
+    /// `ge` and `le`.
+    Inclusive,
+    /// `gt` and `lt` only: both ends are widened by a second, so that ties at the ends are inside.
+    Exclusive,
+}
+
+/// How the windows of a service are laid. All values are lengths of time.
+#[derive(Debug)]
+pub struct WindowRule {
+    /// Longest window of one query; catching up is many of them.
+    pub max: SignedDuration,
+    /// How far the first window of a cycle reaches back behind the newest record, for late arrivals.
+    pub lookback: SignedDuration,
+    /// How long the API keeps records.
+    pub retention: SignedDuration,
+}
+
+/// Where a record goes in Devo. `{env}` stands for the input's environment.
+#[derive(Debug)]
+pub enum Tag {
+    /// The same tag for every record.
+    Fixed(&'static str),
+    /// The tag depends on a member of the record: a string, or an array of strings whose first known one counts.
+    ByField {
+        /// The member, outermost name first.
+        field: &'static [&'static str],
+        /// (value, tag), compared without regard to case.
+        routes: &'static [(&'static str, &'static str)],
+        /// Tag of a record without a known value.
+        otherwise: &'static str,
+    },
+}
+
+/// How often a service is due, in seconds.
+#[derive(Debug)]
+pub struct Period {
+    /// `request_period_in_seconds` when the document has none.
+    pub default_seconds: u32,
+    /// Below this the document is refused.
+    pub minimum_seconds: u32,
+}
+
+/// A request limit that the API publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// That many requests …
+    pub requests: u32,
+    /// … in that many seconds.
+    pub seconds: u32,
+    /// Services that name the same budget share it: the limit is divided by the enabled ones among them.
+    pub budget: &'static str,
+}

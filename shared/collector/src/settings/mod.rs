@@ -1,0 +1,90 @@
+//! The settings of one service, resolved: what the configuration document says, laid over the declaration.
+//!
+//! Everything is parsed once, at the edge, into this typed value; all problems of a document are reported together
+//! (CONTRACT 2). Nothing downstream sees the document again.
+
+pub mod document;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+
+use crate::obfuscate::Rule;
+use crate::service::Service;
+
+/// The settings of one service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The declaration they belong to.
+    pub service: &'static Service,
+    /// The input's `id`, part of the state key.
+    pub input_id: String,
+    /// `environment` as given: the value of `@devo_environment`.
+    pub environment: Option<String>,
+    /// False when the service or its input is absent or switched off.
+    pub enabled: bool,
+    /// Where and as whom to log in and pull.
+    pub connection: Connection,
+    /// Time between two pulls.
+    pub request_period: SignedDuration,
+    /// `start_time_in_utc`, when the document has one.
+    pub start_time: Option<Timestamp>,
+    /// An OData clause that is ANDed to the window's.
+    pub additional_filter: Option<String>,
+    /// Replaces the tag of every record.
+    pub override_tag: Option<String>,
+    /// Longest window of one query.
+    pub window_max: SignedDuration,
+    /// How far a cycle reaches back for late arrivals.
+    pub lookback: SignedDuration,
+    /// Rules that mask members of a record.
+    pub obfuscation: Vec<Rule>,
+    /// The request limit of this function alone: the share of a shared budget.
+    pub rate: RequestRate,
+}
+
+impl Settings {
+    /// The state partition of the service: `{input id}#{function}`.
+    pub fn partition(&self) -> String {
+        format!("{}#{}", self.input_id, self.service.function)
+    }
+}
+
+/// Where and as whom to log in and pull. URLs have no trailing slash; only loopback may be plain http.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Root of the API.
+    pub base_url: String,
+    /// Root of the login service.
+    pub login_url: String,
+    /// Scope of the token.
+    pub scope: String,
+    /// Directory (tenant) id.
+    pub tenant_id: String,
+    /// Application (client) id.
+    pub client_id: String,
+    /// What proves the application's identity.
+    pub credential: Credential,
+}
+
+/// What proves the application's identity to the login service.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// A client secret.
+    Secret(SecretString),
+    /// A certificate and its private key, both PEM: a signed client assertion is sent.
+    Certificate {
+        /// The certificate, PEM (line breaks may have been lost).
+        certificate: String,
+        /// Its private key, PEM (line breaks may have been lost).
+        private_key: SecretString,
+    },
+}
+
+/// At most `requests` requests in `per`, evenly spread after a first burst of that many.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RequestRate {
+    /// Number of requests, 1 or more.
+    pub requests: u32,
+    /// In that length of time.
+    pub per: SignedDuration,
+}
