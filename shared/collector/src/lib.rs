@@ -3,10 +3,14 @@
 //! There is no I/O here, no clock, no environment, no network, no TLS and no AWS: `now`, the deadline and the three
 //! ports are arguments. So every rule can be simulated, with a crash at any step.
 
+pub mod checkpoint;
 pub mod error;
 pub mod event;
+pub mod memory;
+pub mod message;
 pub mod obfuscate;
 pub mod ports;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod service;

@@ -300,6 +300,10 @@ pub trait StateStore: Send + Sync {
         last: &str,
     ) -> impl Future<Output = Result<Vec<Row>, StateError>> + Send;
 
+    /// Stores one row under a key that nobody used before, without the lease: how a request is left for the holder.
+    /// It touches nothing else, the checkpoint's `version` included.
+    fn leave(&self, partition: &str, row: &Row) -> impl Future<Output = Result<(), StateError>> + Send;
+
     /// Writes all of the commit or nothing of it. Refused with `LeaseLost` unless the checkpoint's `version` and
     /// `writer` are the guard's. The same commit sent again under its token succeeds without a second effect.
     fn commit(&self, commit: &Commit) -> impl Future<Output = Result<(), StateError>> + Send;

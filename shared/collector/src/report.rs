@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::event::Request;
 use crate::window::Window;
 
 /// How an invocation ended.
@@ -76,6 +77,42 @@ pub struct Report {
     /// Dry run only: up to three records as they would be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<Vec<Sample>>,
+}
+
+impl Report {
+    /// An answer with nothing in it yet.
+    pub fn new(service: &'static str, request: &Request) -> Self {
+        Self {
+            service,
+            status: Status::Disabled,
+            devo_pulling_id: None,
+            window: None,
+            windows: 0,
+            requests: 0,
+            received: 0,
+            duplicates: 0,
+            delivered: 0,
+            failed: 0,
+            sent: 0,
+            late: 0,
+            bytes_sent: 0,
+            failed_uris: 0,
+            throttled: 0,
+            tables: BTreeMap::new(),
+            warnings: Vec::new(),
+            last_event_time_in_utc: None,
+            lag_seconds: None,
+            elapsed_ms: 0,
+            samples: request.dry_run.then(Vec::new),
+        }
+    }
+
+    /// Widens the answer's window by one that is read.
+    pub fn note_window(&mut self, window: &Window) {
+        let known = self.window.get_or_insert(*window);
+        known.from = known.from.min(window.from);
+        known.to = known.to.max(window.to);
+    }
 }
 
 /// One record as it would be sent.

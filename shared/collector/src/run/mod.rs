@@ -1,13 +1,41 @@
 //! The run loop: one invocation of one service.
+//!
+//! Take the lease, see whether anything is due, read windows page by page, drop what was delivered before, send the rest
+//! in batches, and commit each batch's position and record hashes after its delivery was proven. In memory the next
+//! checkpoint always describes exactly what was committed *plus* the open batch, so a batch may close at any record: a
+//! page that was not read to its end is asked for again, and the record memory drops its first part.
+//!
+//! What can be lost on the way is only time: a crash before a commit repeats, at most, the batch that was in flight.
 
-use jiff::Timestamp;
+mod backfill;
+mod batch;
+mod finish;
+mod ledger;
+mod lease;
+mod page;
+mod proof;
+mod recover;
 
+use futures::future::join;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::checkpoint::{Checkpoint, Counts, Walk};
 use crate::error::Error;
 use crate::event::Request;
-use crate::ports::{Clock, Sink, Source, StateStore};
-use crate::report::Report;
+use crate::memory::Memory;
+use crate::message::{Messages, Tags};
+use crate::ports::{Clock, PageRequest, Sink, Source, SourceError, StateStore};
+use crate::record::HashKey;
+use crate::report::{Report, Status};
 use crate::settings::Settings;
 use crate::story::{Identity, Line};
+use crate::window::{Bounds, Reached, Window, complete, earlier, later, plan, whole_second};
+
+use backfill::Open;
+use batch::Batch;
+
+pub use backfill::BACKFILL_PREFIX;
+pub use ledger::LEDGER_PREFIX;
 
 /// What a host knows about one invocation.
 #[derive(Debug, Clone)]
@@ -24,6 +52,8 @@ pub struct Invocation {
     pub request: Request,
     /// Who tells the story.
     pub identity: Identity,
+    /// What the host already has to say, for example about the settings.
+    pub warnings: Vec<String>,
 }
 
 /// The ports of one invocation.
@@ -42,7 +72,11 @@ pub struct Ports<'a, S, K, T> {
 
 /// What a process keeps from one invocation of a service to the next: record hashes, valid while nobody else wrote.
 #[derive(Debug, Default)]
-pub struct Warm {}
+pub struct Warm {
+    memory: Memory,
+    /// Partition and version of the checkpoint that the memory belongs to.
+    belongs_to: Option<(String, u64)>,
+}
 
 /// What became of an invocation.
 #[derive(Debug)]
@@ -57,10 +91,253 @@ pub struct Outcome {
 
 /// Plays one invocation to its end. No task of it outlives the answer.
 pub async fn invoke<S: Source, K: Sink, T: StateStore>(
-    _invocation: &Invocation,
-    _settings: &Settings,
-    _ports: Ports<'_, S, K, T>,
-    _warm: &mut Warm,
+    invocation: &Invocation,
+    settings: &Settings,
+    ports: Ports<'_, S, K, T>,
+    warm: &mut Warm,
 ) -> Outcome {
-    std::future::pending().await
+    let mut run = Run::new(invocation, settings, ports, warm);
+    let end = run.play().await;
+    run.outcome(end)
+}
+
+/// Why a walk ends before its windows do.
+#[derive(Debug)]
+enum Stop {
+    /// The time is used up.
+    OutOfTime,
+    /// The API asks to come back later.
+    Throttled(Timestamp),
+    /// A failure that says nothing about delivery or state: what was read so far can be sent.
+    Failed(Error),
+    /// Delivery or commit failed: the open batch is lost to this invocation.
+    Broken(Error),
+}
+
+struct Run<'a, S, K, T> {
+    invocation: &'a Invocation,
+    settings: &'a Settings,
+    ports: Ports<'a, S, K, T>,
+    warm: &'a mut Warm,
+    started: Timestamp,
+    pulling_id: String,
+    hash_key: HashKey,
+    /// What the store holds.
+    committed: Checkpoint,
+    /// What it will hold once the open batch is committed.
+    next: Checkpoint,
+    /// The backfill that is walked instead of the live windows.
+    backfill: Option<Open>,
+    batch: Batch,
+    tags: Tags,
+    messages: Messages,
+    /// Longest window while heavier ones fail.
+    narrowed: Option<SignedDuration>,
+    /// Restarts of the window at hand.
+    restarts: u32,
+    report: Report,
+    /// Counts that are in the store's ledger.
+    booked: Counts,
+    story: Vec<Line>,
+    /// The lease is ours and what is written under it counts.
+    holds_lease: bool,
+}
+
+impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
+    async fn play(&mut self) -> Result<Status, Error> {
+        if !self.settings.enabled {
+            return Ok(Status::Disabled);
+        }
+        if self.is_dry() {
+            self.look_at_state().await?;
+        } else if !self.take_lease().await? {
+            return Ok(Status::Locked);
+        }
+        let backfills = self.begin().await?;
+        if let Some(idle) = self.not_yet(!backfills.is_empty()) {
+            self.release().await?;
+            return Ok(idle);
+        }
+        let end = match self.log_in().await {
+            Ok(()) => self.pull_all(backfills).await,
+            Err(refused) => Err(self.stop_for(refused)),
+        };
+        self.finish(end).await
+    }
+
+    /// Login and the handshake with Devo do not wait for one another.
+    async fn log_in(&mut self) -> Result<(), SourceError> {
+        self.report.devo_pulling_id = Some(self.pulling_id.clone());
+        self.next.last_pull_in_utc = Some(self.started);
+        self.next.not_before_in_utc = None;
+        let deadline = self.work_until();
+        if self.is_dry() {
+            return self.ports.source.prepare(deadline).await;
+        }
+        join(self.ports.source.prepare(deadline), self.ports.sink.prepare()).await.0
+    }
+
+    /// The live windows first, then each open backfill; a backfill that was asked for by itself goes alone.
+    async fn pull_all(&mut self, backfills: Vec<Open>) -> Result<(), Stop> {
+        if self.invocation.request.backfill.is_none() {
+            self.pull().await?;
+        }
+        for open in backfills {
+            self.backfill = Some(open);
+            self.pull().await?;
+            self.close_backfill().await?;
+        }
+        Ok(())
+    }
+
+    /// One window after another, until there is none left.
+    async fn pull(&mut self) -> Result<(), Stop> {
+        while let Some(window) = self.next_window() {
+            self.read_window().await?;
+            self.window_done(&window);
+            if self.is_dry() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The pages of the window at hand, from where they were left.
+    async fn read_window(&mut self) -> Result<(), Stop> {
+        loop {
+            if self.batch.is_old(self.now()) {
+                self.ship().await?;
+            }
+            let Some(window) = self.walk().window() else { return Ok(()) };
+            let link = self.walk().next_link.clone();
+            let request = PageRequest { window, link, deadline: self.work_until() };
+            if self.now() >= request.deadline {
+                return Err(Stop::OutOfTime);
+            }
+            match self.ports.source.page(&request).await {
+                Err(refused) => self.recover(refused, window)?,
+                Ok(page) => {
+                    self.count_requests();
+                    let next = page.next.clone();
+                    self.take_page(page).await?;
+                    self.walk_mut().next_link = next;
+                    (self.ports.progress)(&self.report);
+                    if self.walk().next_link.is_none() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The window at hand, or the next one that is planned; none when there is nothing left to read.
+    fn next_window(&mut self) -> Option<Window> {
+        let query = self.ports.source.fingerprint();
+        let now = self.now();
+        let window = match self.walk().window() {
+            Some(left) => left,
+            None => {
+                let window = self.plan_window(now)?;
+                self.walk_mut().open(window, now);
+                window
+            }
+        };
+        // A link of another query would go on with the old filter.
+        if self.walk().query.as_ref() != Some(&query) {
+            self.walk_mut().next_link = None;
+            self.walk_mut().query = Some(query);
+        }
+        self.restarts = 0;
+        self.report.note_window(&window);
+        Some(window)
+    }
+
+    fn plan_window(&mut self, now: Timestamp) -> Option<Window> {
+        let max = self.narrowed.map_or(self.settings.window_max, |span| span.min(self.settings.window_max));
+        let oldest = earlier(now, self.settings.service.window.retention);
+        if let Some(open) = &self.backfill {
+            return open.next_window(max, whole_second(later(oldest, SignedDuration::from_secs(1))));
+        }
+        if self.report.windows > 0 && self.next.walk.cursor.is_none() {
+            return None;
+        }
+        let bounds = Bounds {
+            start: self.next.start_time_in_utc.unwrap_or(now),
+            oldest,
+            max,
+            lookback: self.settings.lookback,
+            now,
+        };
+        let planned = plan(&self.reached(), &bounds);
+        if let Some(gap) = planned.gap {
+            self.warn(format!(
+                "records from {} to {} cannot be had: the API keeps them for {} days; pulling starts at {}",
+                gap.from,
+                gap.to,
+                self.settings.service.window.retention.as_hours() / 24,
+                planned.window.from
+            ));
+        }
+        Some(planned.window)
+    }
+
+    fn window_done(&mut self, window: &Window) {
+        let read_at = self.walk().read_at.unwrap_or(self.started);
+        self.walk_mut().close();
+        self.report.windows += 1;
+        self.narrowed = self.narrowed.and_then(|span| span.checked_mul(2)).filter(|span| *span < self.settings.window_max);
+        if let Some(open) = &mut self.backfill {
+            open.walk.cursor = Some(window.to);
+            return;
+        }
+        let reached = complete(&self.reached(), window, self.settings.lookback, read_at);
+        self.next.complete_to_in_utc = reached.complete_to;
+        self.next.fresh_since_in_utc = reached.fresh_since;
+        self.next.walk.cursor = reached.cursor;
+    }
+
+    fn reached(&self) -> Reached {
+        Reached {
+            newest: self.next.last_event_time_in_utc,
+            complete_to: self.next.complete_to_in_utc,
+            fresh_since: self.next.fresh_since_in_utc,
+            cursor: self.next.walk.cursor,
+        }
+    }
+
+    fn walk(&self) -> &Walk {
+        self.backfill.as_ref().map_or(&self.next.walk, |open| &open.walk)
+    }
+
+    fn walk_mut(&mut self) -> &mut Walk {
+        match &mut self.backfill {
+            Some(open) => &mut open.walk,
+            None => &mut self.next.walk,
+        }
+    }
+
+    fn is_dry(&self) -> bool {
+        self.invocation.request.dry_run
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// New requests end here, so that the last batch can still be delivered and committed before the deadline.
+    fn work_until(&self) -> Timestamp {
+        let whole = self.invocation.deadline.duration_since(self.started);
+        let reserve = (whole / 5).clamp(SignedDuration::from_secs(1), SignedDuration::from_secs(20));
+        earlier(self.invocation.deadline, reserve)
+    }
+
+    /// A delivery ends here, so that its commit can still be made.
+    fn deliver_until(&self) -> Timestamp {
+        earlier(self.invocation.deadline, SignedDuration::from_millis(500))
+    }
+
+    /// When the lease ends by itself.
+    fn lease_until(&self) -> Timestamp {
+        later(self.invocation.deadline, SignedDuration::from_secs(3))
+    }
 }

@@ -4,6 +4,22 @@
 //! (CONTRACT 2). Nothing downstream sees the document again.
 
 pub mod document;
+mod findings;
+mod input;
+mod keys;
+mod outline;
+mod rate;
+mod read;
+mod service_block;
+pub(crate) mod times;
+mod urls;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use findings::Findings;
+pub(crate) use keys::{Setting, nearest};
+pub(crate) use read::{Block, kind_of};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -36,6 +52,10 @@ pub struct Settings {
     pub window_max: SignedDuration,
     /// How far a cycle reaches back for late arrivals.
     pub lookback: SignedDuration,
+    /// Time between two late sweeps; zero switches them off.
+    pub late_sweep_period: SignedDuration,
+    /// How far back from now a late sweep reads again.
+    pub late_sweep_range: SignedDuration,
     /// Rules that mask members of a record.
     pub obfuscation: Vec<Rule>,
     /// The request limit of this function alone: the share of a shared budget.
@@ -47,6 +67,19 @@ impl Settings {
     pub fn partition(&self) -> String {
         format!("{}#{}", self.input_id, self.service.function)
     }
+
+    /// The environment as a level of a tag: characters outside `[A-Za-z0-9_-]` become `_`; `default` when none is set.
+    pub fn environment_label(&self) -> String {
+        let Some(environment) = &self.environment else {
+            return "default".to_owned();
+        };
+        environment.chars().map(|c| if is_word_character(c) { c } else { '_' }).collect()
+    }
+}
+
+/// The characters that ids, levels of tags and environments of tags are made of.
+fn is_word_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
 /// Where and as whom to log in and pull. URLs have no trailing slash; only loopback may be plain http.

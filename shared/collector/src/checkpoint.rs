@@ -1,0 +1,198 @@
+//! The service's one row of position, and how it is read from any release's form of it.
+//!
+//! The row's members are plain attributes that an operator can read in the table. Members this release does not know
+//! are carried along untouched, so that a rollback finds its own again. The vendor's older names are read where ours are
+//! absent. A member of the wrong kind makes the state unreadable: it is never guessed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorType, code};
+use crate::ports::{CHECKPOINT_KEY, Row};
+use crate::story::Line;
+use crate::window::Window;
+
+/// The format this release writes.
+pub const PERSISTENCE_VERSION: u64 = 1;
+
+/// A walk through windows that can be left and taken up again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Start of the window at hand.
+    #[serde(rename = "window_from_in_utc", skip_serializing_if = "Option::is_none")]
+    pub window_from: Option<Timestamp>,
+    /// Its end.
+    #[serde(rename = "window_to_in_utc", skip_serializing_if = "Option::is_none")]
+    pub window_to: Option<Timestamp>,
+    /// When its first page was asked for.
+    #[serde(rename = "window_read_at_in_utc", skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<Timestamp>,
+    /// The first of its pages that was not read to its end; absent for the first page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_link: Option<String>,
+    /// The query that the link belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Where the next window begins, while a cycle (or a backfill) is not at its end.
+    #[serde(rename = "cursor_in_utc", skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Timestamp>,
+}
+
+impl Walk {
+    /// The window at hand.
+    pub fn window(&self) -> Option<Window> {
+        Some(Window { from: self.window_from?, to: self.window_to? })
+    }
+
+    /// Begins a window, or changes the one at hand: its first page comes next.
+    pub fn open(&mut self, window: Window, read_at: Timestamp) {
+        self.window_from = Some(window.from);
+        self.window_to = Some(window.to);
+        self.read_at = Some(read_at);
+        self.next_link = None;
+    }
+
+    /// The window at hand is complete.
+    pub fn close(&mut self) {
+        self.window_from = None;
+        self.window_to = None;
+        self.read_at = None;
+        self.next_link = None;
+    }
+}
+
+/// Counts of the ledger: one row a service and UTC hour.
+pub type Counts = BTreeMap<String, u64>;
+
+/// The position of a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Format of the row.
+    #[serde(default)]
+    pub persistence_version: u64,
+    /// Counts up with every acquisition and every commit.
+    #[serde(default)]
+    pub version: u64,
+    /// Nonce of the invocation that wrote the row last.
+    #[serde(default)]
+    pub writer: String,
+    /// Request id of the lease's holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_owner: Option<String>,
+    /// End of the lease, epoch milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_expires_at: Option<i64>,
+    /// Key of the record hashes.
+    #[serde(default)]
+    pub hash_key: String,
+    /// Counts the restarts: the key space of the record hashes.
+    #[serde(default)]
+    pub generation: u64,
+    /// Where the service started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time_in_utc: Option<Timestamp>,
+    /// Newest record seen; never dated after the instant it was seen at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_time_in_utc: Option<Timestamp>,
+    /// End of the last complete window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_to_in_utc: Option<Timestamp>,
+    /// When the first fresh window of the last cycle was read (see `window`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_since_in_utc: Option<Timestamp>,
+    /// The walk through the live windows.
+    #[serde(flatten)]
+    pub walk: Walk,
+    /// When the last pull began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pull_in_utc: Option<Timestamp>,
+    /// Earliest instant of the next request to the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before_in_utc: Option<Timestamp>,
+    /// How the last pull ended: a status or an error type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_result: Option<String>,
+    /// The last pull's error, `[code] message`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Ledger counts by UTC hour that wait for the next commit with rows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ledger_carry: BTreeMap<String, Counts>,
+    /// What Devo could not be told yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<Line>,
+    /// Members of other releases.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// A vendor's older name of a time and ours, which wins when both are there.
+const OLDER_TIMES: [(&str, &str); 2] =
+    [("last_event_time", "last_event_time_in_utc"), ("last_polled_timestamp", "complete_to_in_utc")];
+
+impl Checkpoint {
+    /// Reads the row that a store gave.
+    ///
+    /// # Errors
+    /// StateError 700 that names the member.
+    pub fn read(row: &Row) -> Result<Self, Error> {
+        let mut fields = row.fields.clone();
+        for (older, name) in OLDER_TIMES {
+            let Some(value) = fields.get(older).cloned() else { continue };
+            if !fields.contains_key(name) {
+                let instant = older_time(&value).ok_or_else(|| unreadable(&format!("{older} is no time")))?;
+                fields.insert(name.to_owned(), Value::from(instant.to_string()));
+                fields.shift_remove(older);
+            }
+        }
+        fields.retain(|_, value| !value.is_null());
+        serde_json::from_value(Value::Object(fields)).map_err(|error| unreadable(&error.to_string()))
+    }
+
+    /// The row to store.
+    ///
+    /// # Errors
+    /// StateError 700; only a member of another release could be the cause.
+    pub fn row(&self) -> Result<Row, Error> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => {
+                Ok(Row { key: CHECKPOINT_KEY.to_owned(), fields, data: None, expires_at: None })
+            }
+            Ok(_) | Err(_) => Err(unreadable("it cannot be written back")),
+        }
+    }
+
+    /// Forgets position, window and record memory: the service starts again at `start`.
+    pub fn restart(&mut self, start: Timestamp) {
+        self.generation += 1;
+        self.start_time_in_utc = Some(start);
+        self.last_event_time_in_utc = None;
+        self.complete_to_in_utc = None;
+        self.fresh_since_in_utc = None;
+        self.walk = Walk::default();
+        self.last_pull_in_utc = None;
+    }
+}
+
+fn unreadable(what: &str) -> Error {
+    let message = format!(
+        "the checkpoint cannot be read: {what}; nothing was changed: repair the member, or delete the row to start anew"
+    );
+    Error::new(ErrorType::StateError, code::STATE, message)
+}
+
+/// A time as any release wrote it: RFC 3339, `%Y-%m-%d %H:%M:%S` (UTC, fractions allowed), or epoch seconds.
+fn older_time(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::Number(seconds) => Timestamp::from_second(seconds.as_i64()?).ok(),
+        Value::String(text) => text.parse().ok().or_else(|| {
+            let civil: DateTime = text.trim_end_matches('Z').parse().ok()?;
+            civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,225 @@
+//! Backfills: windows of the past, pulled beside the live ones under the same lease.
+//!
+//! A backfill is known by (start, end, resend) and keeps its place in a row of its own. One that is asked for while the
+//! lease is held is left as a request row, which the next holder turns into a backfill. It shares the service's record
+//! memory; one that sends again (`resend`) judges by a memory of its own and remembers in both.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::checkpoint::Walk;
+use crate::error::Error;
+use crate::event::Backfill;
+use crate::memory::{Bucket, Load, Memory};
+use crate::ports::{Row, Sink, Source, StateStore, Write};
+use crate::window::{Bounds, Window, earlier, later, plan, whole_second};
+
+use super::{Run, Stop, proof};
+
+/// Key prefix of backfills, `request#{from}#{to}#{resend}`, and of requests for one, which end in `#{nonce}`. It sorts
+/// behind the record memory, so that one read finds both.
+pub const BACKFILL_PREFIX: &str = "request#";
+/// How long a finished one stays to be looked at.
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// When the next window starts no longer ago than this, its hashes come with the same read.
+const READ_AHEAD: SignedDuration = SignedDuration::from_hours(6);
+
+/// A backfill at work.
+#[derive(Debug)]
+pub(super) struct Open {
+    what: Backfill,
+    /// Counts how often it was begun anew.
+    round: u64,
+    pub(super) walk: Walk,
+    is_complete: bool,
+    /// Its own memory, when it sends again.
+    own: Option<Memory>,
+    /// Request rows that it answers.
+    answered: Vec<String>,
+    finished_at: Option<Timestamp>,
+}
+
+impl Open {
+    fn new(what: Backfill, round: u64, walk: Walk) -> Self {
+        let own = what.resend.then(|| Memory::new(format!("{}.{round}", key(&what).replace('#', "/"))));
+        Self { what, round, walk, is_complete: false, own, answered: Vec::new(), finished_at: None }
+    }
+
+    /// The next window, if any is left. Nothing is asked for from before `oldest`, which the API has forgotten.
+    pub(super) fn next_window(&self, max: SignedDuration, oldest: Timestamp) -> Option<Window> {
+        let from = self.walk.cursor.unwrap_or(self.what.from).max(oldest);
+        (from < self.what.to).then(|| Window { from, to: later(from, max).min(self.what.to) })
+    }
+
+    pub(super) fn own_memory(&self) -> Option<&Memory> {
+        self.own.as_ref()
+    }
+
+    pub(super) fn own_memory_mut(&mut self) -> Option<&mut Memory> {
+        self.own.as_mut()
+    }
+
+    pub(super) fn loads(&self, buckets: &BTreeSet<Bucket>) -> Vec<Load> {
+        self.own.as_ref().map(|own| own.loads(buckets)).unwrap_or_default()
+    }
+
+    pub(super) fn loaded(&mut self, load: &Load, rows: Vec<Row>) {
+        if let Some(own) = &mut self.own {
+            own.loaded(load, rows);
+        }
+    }
+
+    pub(super) fn committed(&mut self, writes: &[Write]) {
+        self.answered.clear();
+        if let Some(own) = &mut self.own {
+            own.committed(writes);
+        }
+    }
+
+    /// What a commit must hold of it: its place, and the end of the requests it answers.
+    pub(super) fn writes(&self) -> Vec<Write> {
+        let mut fields = Map::new();
+        if let Ok(Value::Object(walk)) = serde_json::to_value(&self.walk) {
+            fields.extend(walk);
+        }
+        fields.insert("round".to_owned(), self.round.into());
+        fields.insert("complete".to_owned(), self.is_complete.into());
+        let expires_at = self.finished_at.map(|instant| later(instant, KEPT).as_second());
+        let place = Row { key: key(&self.what), fields, data: None, expires_at };
+        let ends = self.answered.iter().cloned().map(Write::Delete);
+        [Write::Put(place)].into_iter().chain(ends).collect()
+    }
+
+    fn read(row: &Row) -> Option<Self> {
+        let what = parse_key(&row.key)?;
+        let round = row.fields.get("round").and_then(Value::as_u64).unwrap_or(0);
+        let walk = serde_json::from_value(Value::Object(row.fields.clone())).unwrap_or_default();
+        let mut open = Self::new(what, round, walk);
+        open.is_complete = row.fields.get("complete").and_then(Value::as_bool).unwrap_or(false);
+        Some(open)
+    }
+
+    /// The same backfill from its start.
+    fn anew(&self) -> Self {
+        Self::new(self.what.clone(), self.round + 1, Walk::default())
+    }
+}
+
+/// A request for a backfill that the lease's holder will find.
+pub(super) fn request_row(what: &Backfill, nonce: &str, now: Timestamp) -> Row {
+    let fields = json!({"requested_in_utc": now.to_string()}).as_object().cloned().unwrap_or_default();
+    Row { key: format!("{}#{nonce}", key(what)), fields, data: None, expires_at: Some(later(now, KEPT).as_second()) }
+}
+
+fn key(what: &Backfill) -> String {
+    let mode = if what.resend { "resend" } else { "missing" };
+    format!("{BACKFILL_PREFIX}{}#{}#{mode}", what.from, what.to)
+}
+
+fn parse_key(row_key: &str) -> Option<Backfill> {
+    let mut parts = row_key.strip_prefix(BACKFILL_PREFIX)?.split('#');
+    let (from, to, mode) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Backfill { from: from.parse().ok()?, to: to.parse().ok()?, resend: mode == "resend" })
+}
+
+fn is_request(row_key: &str) -> bool {
+    row_key.strip_prefix(BACKFILL_PREFIX).is_some_and(|rest| rest.split('#').count() > 3)
+}
+
+impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
+    /// Finds the backfills to go on with. Where the next window is near, its record hashes come with the same read.
+    pub(super) async fn open_backfills(&mut self, is_warm: bool) -> Result<Vec<Open>, Error> {
+        let wanted = self.invocation.request.backfill.clone();
+        if self.is_dry() {
+            return Ok(wanted.into_iter().map(|what| Open::new(what, 0, Walk::default())).collect());
+        }
+        let hashes = self.hashes_ahead(is_warm);
+        let first = hashes.as_ref().map_or(BACKFILL_PREFIX, |load| load.first.as_str()).to_owned();
+        let last = format!("{BACKFILL_PREFIX}~");
+        let rows = self.ports.state.query(&self.settings.partition(), &first, &last).await;
+        let (backfills, memory): (Vec<Row>, Vec<Row>) = rows
+            .map_err(|error| proof::failure(&error))?
+            .into_iter()
+            .partition(|row| row.key.starts_with(BACKFILL_PREFIX));
+        if let Some(load) = hashes {
+            self.warm.memory.loaded(&load, memory);
+        }
+        let mut known: Vec<Open> = Vec::new();
+        for row in &backfills {
+            self.find(&mut known, row);
+        }
+        let Some(what) = wanted else {
+            known.retain(|open| !open.is_complete);
+            return Ok(known);
+        };
+        self.warn_of_gap(&what);
+        let open = match known.into_iter().find(|open| open.what == what) {
+            Some(open) if open.is_complete => open.anew(),
+            Some(open) => open,
+            None => Open::new(what, 0, Walk::default()),
+        };
+        Ok(vec![open])
+    }
+
+    /// Rows come in order of key: a backfill before the requests for it.
+    fn find(&mut self, known: &mut Vec<Open>, row: &Row) {
+        let Some(open) = Open::read(row) else {
+            self.warn(format!("the row {} is no backfill and is left alone", row.key));
+            return;
+        };
+        if !is_request(&row.key) {
+            known.push(open);
+            return;
+        }
+        self.warn_of_gap(&open.what);
+        let place = known.iter().position(|other| other.what == open.what);
+        let index = place.unwrap_or_else(|| {
+            known.push(Open::new(open.what, 0, Walk::default()));
+            known.len() - 1
+        });
+        if let Some(found) = known.get_mut(index) {
+            if found.is_complete {
+                *found = found.anew();
+            }
+            found.answered.push(row.key.clone());
+        }
+    }
+
+    fn warn_of_gap(&mut self, what: &Backfill) {
+        let oldest = whole_second(earlier(self.started, self.settings.service.window.retention));
+        if what.from < oldest {
+            let from = what.from;
+            self.warn(format!(
+                "the backfill's records from {from} to {oldest} cannot be had: the API keeps none that old; it starts at {oldest}"
+            ));
+        }
+    }
+
+    fn hashes_ahead(&self, is_warm: bool) -> Option<Load> {
+        let bounds = Bounds {
+            start: self.next.start_time_in_utc?,
+            oldest: earlier(self.started, self.settings.service.window.retention),
+            max: self.settings.window_max,
+            lookback: self.settings.lookback,
+            now: self.started,
+        };
+        let from = self.next.walk.window_from.unwrap_or_else(|| plan(&self.reached(), &bounds).window.from);
+        let is_near = later(from, READ_AHEAD) >= self.started;
+        (is_near && !is_warm).then(|| self.warm.memory.load_hours(from, self.started))
+    }
+
+    /// The backfill at hand is complete: that is committed before anything else is read.
+    pub(super) async fn close_backfill(&mut self) -> Result<(), Stop> {
+        if let Some(open) = &mut self.backfill {
+            open.is_complete = true;
+            open.finished_at = Some(self.started);
+            open.walk = Walk::default();
+        }
+        let rows = self.memory_rows();
+        self.ship_with(rows).await.map_err(Stop::Broken)?;
+        self.backfill = None;
+        Ok(())
+    }
+}

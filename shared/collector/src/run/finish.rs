@@ -1,0 +1,207 @@
+//! The end of an invocation: the last batch, the story for Devo, the release of the lease, the answer.
+
+use crate::error::{Error, ErrorType};
+use crate::ports::{Event, Sink, Source, SourceError, StateStore, Write};
+use crate::report::{Report, Status};
+use crate::story::{self, Level, Line};
+
+use super::{Outcome, Run, Stop, proof};
+
+/// Lines that wait for the next connection at the most.
+const MOST_UNTOLD: usize = 20;
+/// Rows that a merge may come on top of.
+const FEW_ROWS: usize = 20;
+/// The words that existing alerts look for when a delivery fails.
+const DELIVERY_FAILED: &str = "collector failed Connection closed by server.";
+
+impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
+    /// Sends what is left, with the story of this invocation, and commits it together with the release of the lease.
+    pub(super) async fn finish(&mut self, end: Result<(), Stop>) -> Result<Status, Error> {
+        self.count_requests();
+        let ended = match end {
+            Ok(()) => Ok(self.status_when_done()),
+            Err(Stop::OutOfTime) => Ok(Status::More),
+            Err(Stop::Throttled(until)) => {
+                self.next.not_before_in_utc = Some(until);
+                self.warn(format!("the API asks for patience: no request before {until}"));
+                Ok(Status::Throttled)
+            }
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Broken(error)) => return Err(self.roll_back(error).await),
+        };
+        if self.is_dry() {
+            self.ship_with(Vec::new()).await?;
+            return ended.map(|_| Status::DryRun);
+        }
+        if let Err(error) = &ended {
+            self.fail(error, &error.to_string());
+        }
+        self.note_result(&ended);
+        self.tell_story();
+        let rows = self.last_rows();
+        self.free_lease();
+        if let Err(broken) = self.ship_with(rows).await {
+            let broken = self.roll_back(broken).await;
+            return Err(ended.err().unwrap_or(broken));
+        }
+        self.keep_warm();
+        ended
+    }
+
+    fn status_when_done(&self) -> Status {
+        let live = &self.next.walk;
+        let is_live = self.invocation.request.backfill.is_none();
+        if is_live && (live.cursor.is_some() || live.window().is_some()) { Status::More } else { Status::UpToDate }
+    }
+
+    fn note_result(&mut self, ended: &Result<Status, Error>) {
+        let status = ended.as_ref().ok().and_then(|status| serde_json::to_value(status).ok());
+        self.next.last_error = ended.as_ref().err().map(ToString::to_string);
+        self.next.last_result = Some(match (status, ended) {
+            (Some(serde_json::Value::String(word)), _) => word,
+            (_, Err(error)) => error.error_type.as_str().to_owned(),
+            (_, Ok(_)) => String::new(),
+        });
+    }
+
+    /// The last commit's rows: the hashes of its records and, where it pays, a merge of older rows.
+    fn last_rows(&mut self) -> Vec<Write> {
+        let mut rows = self.memory_rows();
+        if rows.len() <= FEW_ROWS && self.now() < self.work_until() {
+            rows.extend(self.warm.memory.merge(self.committed.version + 1));
+        }
+        rows
+    }
+
+    /// What is told over the last connection: what could not be told before, what happened now, and the statistics.
+    fn tell_story(&mut self) {
+        let mut lines = std::mem::take(&mut self.next.untold);
+        let elapsed = self.elapsed_ms();
+        let sent = self.report.sent + self.batch.events;
+        self.story.push(story::statistics(&self.pulling_id, &self.report, sent, elapsed));
+        lines.extend(self.story.iter().cloned());
+        for line in &lines {
+            self.tell(line);
+        }
+        let bytes = self.report.bytes_sent + self.batch.bytes as u64;
+        let message = story::metric(sent, bytes, self.started, &self.invocation.identity, self.settings);
+        self.ports.sink.append(&Event { time: self.started, tag: story::METRIC_TAG, message: &message });
+    }
+
+    /// Nothing was to be done: only the lease is given back.
+    pub(super) async fn release(&mut self) -> Result<(), Error> {
+        self.next = self.committed.clone();
+        self.commit_position().await?;
+        self.keep_warm();
+        Ok(())
+    }
+
+    /// The open batch was not delivered, or not committed. The position stays where it was; only what happened is
+    /// noted, and the lease given back, unless it is lost.
+    async fn roll_back(&mut self, error: Error) -> Error {
+        let words = match error.error_type {
+            ErrorType::DeliveryError => format!("{DELIVERY_FAILED} {error}"),
+            _ => error.to_string(),
+        };
+        self.fail(&error, &words);
+        if !self.holds_lease {
+            return error;
+        }
+        self.next = self.committed.clone();
+        self.next.last_pull_in_utc = Some(self.started);
+        self.note_result(&Err(error.clone()));
+        self.next.untold.extend(self.story.iter().filter(|line| line.level != Level::Info).cloned());
+        let too_many = self.next.untold.len().saturating_sub(MOST_UNTOLD);
+        self.next.untold.drain(..too_many);
+        if let Err(second) = self.commit_position().await {
+            self.warn(format!("the lease could not be given back: {second}"));
+        }
+        error
+    }
+
+    /// Commits the checkpoint alone, the lease given back. Nothing was sent, so it says nothing new about records.
+    async fn commit_position(&mut self) -> Result<(), Error> {
+        self.backfill = None;
+        self.free_lease();
+        let commit = self.build_commit(Vec::new())?;
+        let nothing = proof::nothing_sent(self.ports.sink);
+        let deadline = self.invocation.deadline;
+        proof::commit(self.ports.state, &commit, nothing, self.ports.clock, deadline).await?;
+        self.committed = self.next.clone();
+        Ok(())
+    }
+
+    fn free_lease(&mut self) {
+        self.next.lease_owner = None;
+        self.next.lease_expires_at = None;
+    }
+
+    fn keep_warm(&mut self) {
+        self.holds_lease = false;
+        self.warm.belongs_to = Some((self.settings.partition(), self.committed.version));
+    }
+
+    /// Adds a warning to the answer and the story.
+    pub(super) fn warn(&mut self, message: String) {
+        if self.report.warnings.contains(&message) {
+            return;
+        }
+        self.story.push(Line::new(Level::Warning, message.clone()));
+        self.report.warnings.push(message);
+    }
+
+    fn fail(&mut self, error: &Error, words: &str) {
+        if !self.story.iter().any(|line| line.level == Level::Error && line.message.contains(&error.message)) {
+            self.story.push(Line::new(Level::Error, words));
+        }
+    }
+
+    pub(super) fn count_requests(&mut self) {
+        let stats = self.ports.source.stats();
+        self.report.requests = stats.requests;
+        self.report.throttled = stats.throttled;
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.now().duration_since(self.started).as_millis()).unwrap_or(0)
+    }
+
+    /// A refusal before the first page.
+    pub(super) fn stop_for(&self, refused: SourceError) -> Stop {
+        match refused {
+            SourceError::OutOfTime => Stop::OutOfTime,
+            SourceError::Throttled { until } => Stop::Throttled(until),
+            SourceError::Fatal(error) | SourceError::TooHeavy(error) => Stop::Failed(error),
+            SourceError::LinkExpired(message) | SourceError::StartTooOld { message, .. } => {
+                let error = Error::new(ErrorType::PullError, crate::error::code::BAD_ANSWER, message);
+                Stop::Failed(error)
+            }
+        }
+    }
+
+    /// The answer.
+    pub(super) fn outcome(mut self, end: Result<Status, Error>) -> Outcome {
+        self.count_requests();
+        let failure = match end {
+            Ok(status) => {
+                self.report.status = status;
+                None
+            }
+            Err(error) => {
+                self.fail(&error, &error.to_string());
+                Some(error)
+            }
+        };
+        self.report.last_event_time_in_utc = self.committed.last_event_time_in_utc;
+        let complete_to = self.committed.complete_to_in_utc;
+        self.report.lag_seconds = complete_to.map(|instant| self.now().duration_since(instant).as_secs());
+        self.report.elapsed_ms = self.elapsed_ms();
+        let Report { received, duplicates, delivered, failed, .. } = self.report;
+        if received != duplicates + delivered + failed {
+            self.warn(format!(
+                "counts do not add up: received {received}, duplicates {duplicates}, delivered {delivered}, failed {failed}"
+            ));
+        }
+        Outcome { report: self.report, failure, story: self.story }
+    }
+}

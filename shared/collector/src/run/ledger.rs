@@ -1,0 +1,72 @@
+//! The ledger: what was received, dropped and delivered, one row a service and UTC hour, kept for 30 days.
+//!
+//! Counts are booked in the commits they belong to. A commit without rows of its own would cost three times as much
+//! with one, so its counts wait in the checkpoint for the next commit that has rows.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Map;
+
+use crate::checkpoint::Counts;
+use crate::ports::{Row, Sink, Source, StateStore, Write};
+use crate::window::later;
+
+use super::Run;
+
+/// Key prefix of the ledger's rows, followed by the UTC hour as `2026-11-20T10`.
+pub const LEDGER_PREFIX: &str = "ledger#";
+/// How long a row is kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Hours that wait in the checkpoint at the most; it must stay a small row.
+const MOST_CARRIED: usize = 6;
+
+impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
+    /// Books what was counted since the last commit: as rows, or in the checkpoint when the commit has no rows.
+    pub(super) fn book(&mut self, writes: &mut Vec<Write>) {
+        let now = self.now();
+        let mut carried = self.committed.ledger_carry.clone();
+        let hour = carried.entry(now.strftime("%Y-%m-%dT%H").to_string()).or_default();
+        for (name, total) in self.totals() {
+            let booked = self.booked.get(name).copied().unwrap_or(0);
+            if total > booked {
+                *hour.entry(name.to_owned()).or_default() += total - booked;
+            }
+        }
+        carried.retain(|_, counts| !counts.is_empty());
+        if writes.is_empty() && carried.len() <= MOST_CARRIED {
+            self.next.ledger_carry = carried;
+            return;
+        }
+        self.next.ledger_carry.clear();
+        writes.extend(carried.iter().map(|(hour, counts)| Write::Add(row(hour, counts, now))));
+    }
+
+    /// The counts so far, the open batch as delivered.
+    pub(super) fn totals(&self) -> [(&'static str, u64); 8] {
+        let (report, batch) = (&self.report, &self.batch);
+        [
+            ("pulls", 1),
+            ("requests", report.requests),
+            ("received", report.received),
+            ("duplicates", report.duplicates),
+            ("delivered", report.delivered + batch.records),
+            ("failed", report.failed),
+            ("sent", report.sent + batch.events),
+            ("bytes_sent", report.bytes_sent + batch.bytes as u64),
+        ]
+    }
+
+    /// Everything counted so far is in the store.
+    pub(super) fn mark_booked(&mut self) {
+        self.booked = self.totals().into_iter().map(|(name, total)| (name.to_owned(), total)).collect();
+    }
+}
+
+fn row(hour: &str, counts: &Counts, now: Timestamp) -> Row {
+    let fields: Map<_, _> = counts.iter().map(|(name, count)| (name.clone(), (*count).into())).collect();
+    Row {
+        key: format!("{LEDGER_PREFIX}{hour}"),
+        fields,
+        data: None,
+        expires_at: Some(later(now, KEPT).as_second()),
+    }
+}

@@ -1,0 +1,172 @@
+//! One page: which of its records are new, and what is sent of them.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+use crate::error::{Error, ErrorType, code};
+use crate::memory::{Bucket, Load};
+use crate::message::{Picked, paths};
+use crate::obfuscate::obfuscate;
+use crate::ports::{Page, Sink, Source, StateStore, Write};
+use crate::record::{plain_string, scan};
+
+use super::{Run, Stop, proof};
+
+/// What the rules need to know of a record.
+struct Entry {
+    hash: u64,
+    bucket: Bucket,
+    event_time: Option<Timestamp>,
+    tag_index: usize,
+    is_object: bool,
+}
+
+/// A record over this many bytes is worth a line in the log.
+const LARGE_RECORD_BYTES: usize = 1024 * 1024;
+
+impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
+    /// Drops what was delivered before and puts the rest into the open batch, which is sent whenever it is full.
+    pub(super) async fn take_page(&mut self, page: Page) -> Result<(), Stop> {
+        for warning in page.warnings {
+            self.warn(warning);
+        }
+        let wanted = paths(self.settings.service);
+        let entries: Vec<Entry> = page.records.iter().map(|record| self.entry(record, &wanted)).collect();
+        self.load_memory(&entries).await?;
+        for (record, entry) in page.records.iter().zip(&entries) {
+            if self.is_full_for(record.len(), entry.bucket) && !self.was_seen(entry) {
+                self.ship().await?;
+            }
+            self.report.received += 1;
+            self.note_event_time(entry.event_time);
+            if !self.stage(entry) {
+                self.report.duplicates += 1;
+                continue;
+            }
+            self.send(record, entry)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, record: &Bytes, wanted: &[&[&str]]) -> Entry {
+        let scanned = scan(record, &self.hash_key, wanted);
+        let picked = Picked::new(scanned.picked);
+        let event_time = picked.event_time.and_then(event_time);
+        Entry {
+            hash: scanned.hash,
+            bucket: Bucket::of(event_time),
+            event_time,
+            tag_index: self.tags.index(picked.route),
+            is_object: scanned.is_object,
+        }
+    }
+
+    fn send(&mut self, record: &Bytes, entry: &Entry) -> Result<(), Stop> {
+        if record.len() > LARGE_RECORD_BYTES {
+            self.warn(format!("a record of {} bytes is sent whole; Devo may cut it", record.len()));
+        }
+        let masked = obfuscate(record, &self.settings.obfuscation).map_err(|error| {
+            // A page is split by a JSON parser, so this cannot be; it must not become an unmasked record either.
+            Stop::Broken(Error::new(ErrorType::PullError, code::BAD_ANSWER, error.to_string()))
+        })?;
+        let text = masked.as_deref().unwrap_or(record);
+        self.append(entry.tag_index, text, entry.is_object);
+        self.batch.records += 1;
+        Ok(())
+    }
+
+    async fn load_memory(&mut self, entries: &[Entry]) -> Result<(), Stop> {
+        self.warm.memory.page_begins();
+        let buckets: BTreeSet<Bucket> = entries.iter().map(|entry| entry.bucket).collect();
+        for load in self.warm.memory.loads(&buckets) {
+            let rows = self.read_rows(&load).await?;
+            self.warm.memory.loaded(&load, rows);
+        }
+        let own_loads = self.backfill.as_ref().map(|open| open.loads(&buckets)).unwrap_or_default();
+        for load in own_loads {
+            let rows = self.read_rows(&load).await?;
+            if let Some(open) = &mut self.backfill {
+                open.loaded(&load, rows);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_rows(&self, load: &Load) -> Result<Vec<crate::ports::Row>, Stop> {
+        let rows = self.ports.state.query(&self.settings.partition(), &load.first, &load.last).await;
+        rows.map_err(|error| Stop::Failed(proof::failure(&error)))
+    }
+
+    fn was_seen(&self, entry: &Entry) -> bool {
+        match self.backfill.as_ref().and_then(|open| open.own_memory()) {
+            Some(own) => own.knows(entry.bucket, entry.hash),
+            None => self.warm.memory.knows(entry.bucket, entry.hash),
+        }
+    }
+
+    /// True when the record is to be sent. A backfill that sends again remembers in both memories.
+    fn stage(&mut self, entry: &Entry) -> bool {
+        let is_new = self.warm.memory.stage(entry.bucket, entry.hash);
+        match self.backfill.as_mut().and_then(|open| open.own_memory_mut()) {
+            Some(own) => own.stage(entry.bucket, entry.hash),
+            None => is_new,
+        }
+    }
+
+    /// How many memories a record is staged in.
+    pub(super) fn spaces(&self) -> usize {
+        1 + usize::from(self.backfill.as_ref().is_some_and(|open| open.own_memory().is_some()))
+    }
+
+    /// The rows of the staged records, in every memory they belong to.
+    pub(super) fn memory_rows(&self) -> Vec<Write> {
+        let version = self.committed.version + 1;
+        let retention = self.settings.service.window.retention;
+        let mut rows = self.warm.memory.rows(version, self.started, retention);
+        if let Some(own) = self.backfill.as_ref().and_then(|open| open.own_memory()) {
+            rows.extend(own.rows(version, self.started, retention));
+        }
+        rows
+    }
+
+    fn note_event_time(&mut self, event_time: Option<Timestamp>) {
+        let Some(instant) = event_time.filter(|instant| *instant <= self.started.max(self.now())) else { return };
+        if self.backfill.is_none() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
+            self.next.last_event_time_in_utc = Some(instant);
+        }
+    }
+}
+
+/// An event time as Microsoft writes it: RFC 3339 with 0 to 7 digits of a second; without a zone it is UTC.
+fn event_time(raw_value: &[u8]) -> Option<Timestamp> {
+    let text = plain_string(raw_value)?;
+    if let Ok(instant) = text.parse() {
+        return Some(instant);
+    }
+    let civil: DateTime = text.parse().ok()?;
+    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_times_are_read_with_any_fraction_and_without_a_zone() {
+        let table = [
+            ("\"2026-11-20T10:00:00Z\"", Some("2026-11-20T10:00:00Z")),
+            ("\"2026-11-20T10:00:00.1234567Z\"", Some("2026-11-20T10:00:00.1234567Z")),
+            ("\"2026-11-20T12:00:00+02:00\"", Some("2026-11-20T10:00:00Z")),
+            ("\"2026-11-20T10:00:00.5\"", Some("2026-11-20T10:00:00.5Z")),
+            ("\"soon\"", None),
+            ("null", None),
+            ("1763632800", None),
+        ];
+        for (raw, expected) in table {
+            assert_eq!(event_time(raw.as_bytes()), expected.map(|text| text.parse().unwrap()), "{raw}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The keys that a document may hold, with all their spellings, and the nearest known key to an unknown one.
+//!
+//! One setting has one name in the code and any number of spellings in documents; everything behind this file speaks
+//! of the setting. Which settings a block may hold depends on the family or service it belongs to.
+
+use crate::service::{Family, Query, Service};
+
+/// One setting: its name and the other spellings that existing documents use.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The name that messages use.
+    pub(crate) name: &'static str,
+    /// Other spellings.
+    pub(crate) aliases: &'static [&'static str],
+}
+
+impl Setting {
+    const fn named(name: &'static str) -> Self {
+        Self { name, aliases: &[] }
+    }
+
+    const fn spelt(name: &'static str, aliases: &'static [&'static str]) -> Self {
+        Self { name, aliases }
+    }
+
+    /// Whether `key` is one of its spellings.
+    pub(crate) fn is_spelt(&self, key: &str) -> bool {
+        self.name == key || self.aliases.contains(&key)
+    }
+}
+
+// Of both inputs and services.
+pub(super) static ENABLED: Setting = Setting::named("enabled");
+pub(super) static REQUESTS_PER_SECOND: Setting = Setting::named("requests_per_second");
+pub(super) static REQUESTS_LIMITS: Setting = Setting::named("requests_limits");
+
+// Of inputs.
+pub(super) static ID: Setting = Setting::named("id");
+pub(super) static CREDENTIALS: Setting = Setting::named("credentials");
+pub(super) static ENVIRONMENT: Setting = Setting::named("environment");
+pub(super) static TOP_LEVEL_DOMAIN: Setting = Setting::named("override_top_level_domain");
+pub(super) static BASE_URL: Setting = Setting::spelt(
+    "override_base_url",
+    &["api_base_url", "override_api_base_url", "override_base_url_main"],
+);
+pub(super) static LOGIN_URL: Setting =
+    Setting::spelt("override_login_url", &["token_url", "override_token_url"]);
+pub(super) static SCOPE: Setting = Setting::spelt("override_scope_value", &["override_scope"]);
+pub(super) static SERVICES: Setting = Setting::named("services");
+
+// Of credentials.
+pub(super) static TENANT_ID: Setting = Setting::named("tenant_id");
+pub(super) static CLIENT_ID: Setting = Setting::named("client_id");
+pub(super) static CLIENT_SECRET: Setting = Setting::named("client_secret");
+pub(super) static CLIENT_CERTIFICATE: Setting = Setting::named("client_certificate");
+pub(super) static CLIENT_PRIVATE_KEY: Setting = Setting::named("client_private_key");
+
+// Of services.
+pub(super) static REQUEST_PERIOD: Setting = Setting::named("request_period_in_seconds");
+pub(super) static START_TIME: Setting =
+    Setting::spelt("start_time_in_utc", &["start_time", "historic_date_utc", "historical_poll_datetime"]);
+pub(super) static ADDITIONAL_FILTER: Setting = Setting::named("additional_filter");
+pub(super) static TAG: Setting = Setting::spelt("override_tag", &["tag"]);
+pub(super) static WINDOW_MAX: Setting = Setting::named("override_query_window_max_seconds");
+pub(super) static LOOKBACK: Setting = Setting::named("override_lookback_in_seconds");
+pub(super) static LATE_SWEEP_PERIOD: Setting = Setting::named("late_sweep_period_in_seconds");
+pub(super) static LATE_SWEEP_RANGE: Setting = Setting::named("late_sweep_range_in_seconds");
+pub(super) static OBFUSCATION: Setting = Setting::named("obfuscation_data");
+
+/// Keys of the document itself, beside `inputs`, that belong to the vendor's runtime and have no effect here.
+pub(super) const IGNORED_AT_TOP: &[&str] = &["globals", "global_overrides", "outputs", "job", "autoconfig"];
+
+/// Such keys of an input or a service.
+pub(super) const IGNORED_INSIDE: &[&str] = &["autoconfig", "use_time_slots_for_retrievals"];
+
+/// The settings of a family's input.
+pub(super) fn of_input(family: &Family) -> Vec<&'static Setting> {
+    let mut settings = vec![
+        &ID,
+        &ENABLED,
+        &CREDENTIALS,
+        &ENVIRONMENT,
+        &BASE_URL,
+        &LOGIN_URL,
+        &SCOPE,
+        &REQUESTS_PER_SECOND,
+        &REQUESTS_LIMITS,
+        &SERVICES,
+    ];
+    if family.clouds.iter().any(|cloud| cloud.top_level_domain.is_some()) {
+        settings.push(&TOP_LEVEL_DOMAIN);
+    }
+    settings
+}
+
+/// The settings of an input's credentials.
+pub(super) fn of_credentials() -> Vec<&'static Setting> {
+    vec![&TENANT_ID, &CLIENT_ID, &CLIENT_SECRET, &CLIENT_CERTIFICATE, &CLIENT_PRIVATE_KEY]
+}
+
+/// The settings of a service.
+pub(super) fn of_service(service: &Service) -> Vec<&'static Setting> {
+    let mut settings = vec![
+        &ENABLED,
+        &REQUEST_PERIOD,
+        &START_TIME,
+        &TAG,
+        &WINDOW_MAX,
+        &LOOKBACK,
+        &REQUESTS_PER_SECOND,
+        &REQUESTS_LIMITS,
+        &OBFUSCATION,
+    ];
+    match service.query {
+        Query::OData { .. } => settings.extend([&ADDITIONAL_FILTER, &LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE]),
+    }
+    settings
+}
+
+/// The known key that looks most like `key`, whatever the case of its letters.
+pub(crate) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = key.to_lowercase();
+    known.into_iter().min_by_key(|candidate| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()))
+}
+
+/// Whether `key` is so near to `name` that it was probably meant to be it: three slips of the pen or fewer.
+pub(super) fn is_slip_of(key: &str, name: &str) -> bool {
+    strsim::damerau_levenshtein(&key.to_lowercase(), &name.to_lowercase()) <= 3
+}

@@ -1,0 +1,177 @@
+//! The settings of one service within its input.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::findings::Findings;
+use super::keys::{
+    ADDITIONAL_FILTER, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, OBFUSCATION, REQUEST_PERIOD, START_TIME,
+    Setting, TAG, WINDOW_MAX,
+};
+use super::read::{Block, kind_of};
+use super::times::parse_instant;
+use super::{RequestRate, is_word_character, rate};
+use crate::obfuscate::Rule;
+use crate::service::Service;
+
+/// What a service's block says; `None` where the declaration decides.
+#[derive(Debug)]
+pub(super) struct ServiceSettings {
+    pub(super) request_period: SignedDuration,
+    pub(super) start_time: Option<Timestamp>,
+    pub(super) additional_filter: Option<String>,
+    pub(super) override_tag: Option<String>,
+    pub(super) window_max: SignedDuration,
+    pub(super) lookback: SignedDuration,
+    pub(super) late_sweep_period: SignedDuration,
+    pub(super) late_sweep_range: SignedDuration,
+    pub(super) obfuscation: Vec<Rule>,
+    pub(super) rate: Option<RequestRate>,
+}
+
+/// No length of time in a document is longer: ten years. Sums with an instant stay far from any overflow.
+const LONGEST_SECONDS: i64 = 10 * 365 * 86_400;
+
+const LATE_SWEEP_PERIOD_DEFAULT: SignedDuration = SignedDuration::from_secs(3_600);
+const LATE_SWEEP_RANGE_DEFAULT: SignedDuration = SignedDuration::from_secs(86_400);
+
+/// The longest tag that Devo's own collectors accept.
+const LONGEST_TAG: usize = 1_024;
+
+/// Reads a service's settings.
+pub(super) fn read(
+    block: &Block<'_>,
+    service: &'static Service,
+    now: Timestamp,
+    findings: &mut Findings,
+) -> ServiceSettings {
+    let mut seconds = |setting: &'static Setting, least: i64| {
+        let number = block.whole_number(setting, least..=LONGEST_SECONDS, findings);
+        number.map(SignedDuration::from_secs)
+    };
+    let request_period = seconds(&REQUEST_PERIOD, service.period.minimum_seconds.into());
+    let window_max = seconds(&WINDOW_MAX, 1);
+    let lookback = seconds(&LOOKBACK, 0);
+    let late_sweep_period = seconds(&LATE_SWEEP_PERIOD, 0);
+    let late_sweep_range = seconds(&LATE_SWEEP_RANGE, 1);
+    let default_period = SignedDuration::from_secs(service.period.default_seconds.into());
+    ServiceSettings {
+        request_period: request_period.unwrap_or(default_period),
+        start_time: start_time(block, now, findings),
+        additional_filter: additional_filter(block, findings),
+        override_tag: override_tag(block, findings),
+        window_max: window_max.unwrap_or(service.window.max),
+        lookback: lookback.unwrap_or(service.window.lookback),
+        late_sweep_period: late_sweep_period.unwrap_or(LATE_SWEEP_PERIOD_DEFAULT),
+        late_sweep_range: late_sweep_range.unwrap_or(LATE_SWEEP_RANGE_DEFAULT),
+        obfuscation: obfuscation(block, findings),
+        rate: rate::read(block, findings),
+    }
+}
+
+fn start_time(block: &Block<'_>, now: Timestamp, findings: &mut Findings) -> Option<Timestamp> {
+    let (path, value) = block.raw(&START_TIME)?;
+    let shown: String = match value {
+        Value::String(text) => text.chars().take(80).flat_map(char::escape_debug).collect(),
+        Value::Number(number) => number.to_string(),
+        other => kind_of(other).to_owned(),
+    };
+    let Some(instant) = value.as_str().and_then(parse_instant) else {
+        findings.unreadable_start(path, &shown);
+        return None;
+    };
+    if instant >= now {
+        findings.future_start(path, &shown);
+        return None;
+    }
+    Some(instant)
+}
+
+fn additional_filter(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
+    let clause = block.text(&ADDITIONAL_FILTER, findings)?.trim();
+    if let Err(problem) = check_clause(clause) {
+        findings.problem(block.path_of(&ADDITIONAL_FILTER), problem);
+        return None;
+    }
+    Some(clause.to_owned())
+}
+
+/// A clause must stay inside the parentheses that are put around it. Quotes are doubled inside a literal, which is the
+/// same as ending it and beginning the next.
+fn check_clause(clause: &str) -> Result<(), &'static str> {
+    let mut depth: i64 = 0;
+    let mut outside = true;
+    for c in clause.chars() {
+        match c {
+            '\'' => outside = !outside,
+            '(' if outside => depth += 1,
+            ')' if outside => depth -= 1,
+            _ => {}
+        }
+        if depth < 0 {
+            return Err("closes a parenthesis that it does not open");
+        }
+    }
+    match (depth, outside) {
+        (_, false) => Err("leaves a quote open"),
+        (0, true) => Ok(()),
+        (_, true) => Err("leaves a parenthesis open"),
+    }
+}
+
+fn override_tag(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
+    let tag = block.text(&TAG, findings)?.trim();
+    let levels: Vec<&str> = tag.split('.').collect();
+    let is_sound = (2..=8).contains(&levels.len())
+        && tag.len() <= LONGEST_TAG
+        && levels.iter().all(|level| !level.is_empty() && level.chars().all(is_word_character));
+    if !is_sound {
+        let remedy = "give 2 to 8 levels of A-Z a-z 0-9 _ -, joined by dots, at most 1,024 characters";
+        findings.problem(block.path_of(&TAG), format!("is no tag; {remedy}"));
+        return None;
+    }
+    Some(tag.to_owned())
+}
+
+fn obfuscation(block: &Block<'_>, findings: &mut Findings) -> Vec<Rule> {
+    let Some((path, value)) = block.raw(&OBFUSCATION) else {
+        return Vec::new();
+    };
+    let Value::Array(items) = value else {
+        findings.problem(path, format!("expected a list, found {}", kind_of(value)));
+        return Vec::new();
+    };
+    let paths = (0..).map(|index: usize| format!("{path}[{index}]"));
+    items
+        .iter()
+        .zip(paths)
+        .filter_map(|(item, item_path)| match Rule::parse(item, &item_path) {
+            Ok(rule) => Some(rule),
+            Err(problems) => {
+                problems.into_iter().for_each(|problem| findings.problem(problem.path, problem.text));
+                None
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clause_cannot_break_out_of_its_parentheses() {
+        let cases = [
+            ("category eq 'GroupManagement'", true),
+            ("(a eq 'b') or (c eq 'd')", true),
+            ("a eq 'it''s (' and b eq ')'", true),
+            ("a eq 'b') or (c eq 'd'", false),
+            ("a eq 'b", false),
+            ("(a eq 'b'", false),
+            ("a eq 'b')", false),
+        ];
+        for (clause, sound) in cases {
+            assert_eq!(check_clause(clause).is_ok(), sound, "{clause}");
+        }
+    }
+}
