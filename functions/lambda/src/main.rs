@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The one executable of all Lambda functions: plays the service that the function's Handler names.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aws_host::run(&[&graph::AUDIT])
+}

@@ -35,13 +35,13 @@ pub struct Backfill {
     pub resend: bool,
 }
 
-static FORCE: Setting = Setting { name: "force", aliases: &[] };
-static DRY_RUN: Setting = Setting { name: "dry_run", aliases: &[] };
-static BACKFILL: Setting = Setting { name: "backfill", aliases: &[] };
-static SETTINGS: Setting = Setting { name: "settings", aliases: &[] };
-static START: Setting = Setting { name: "start_time_in_utc", aliases: &[] };
-static END: Setting = Setting { name: "end_time_in_utc", aliases: &[] };
-static RESEND: Setting = Setting { name: "resend", aliases: &[] };
+static FORCE: Setting = Setting::named("force");
+static DRY_RUN: Setting = Setting::named("dry_run");
+static BACKFILL: Setting = Setting::named("backfill");
+static SETTINGS: Setting = Setting::named("settings");
+static START: Setting = Setting::named("start_time_in_utc");
+static END: Setting = Setting::named("end_time_in_utc");
+static RESEND: Setting = Setting::named("resend");
 
 /// Members that only the events of EventBridge rules and of the Scheduler have.
 const MARKS_OF_A_TIMER: &[&str] = &["source", "detail-type"];
@@ -191,19 +191,16 @@ mod tests {
     #[test]
     fn force_dry_run_and_settings_go_with_each_other() {
         let overlay = json!({"additional_filter": "a eq 'b'"});
-        let expected = Request {
-            force: true,
-            dry_run: true,
-            backfill: None,
-            settings: overlay.as_object().cloned(),
-        };
+        let expected =
+            Request { force: true, dry_run: true, backfill: None, settings: overlay.as_object().cloned() };
         check(json!({"force": true, "dry_run": "true", "settings": overlay}), expected);
         check(json!({"force": false, "dry_run": false}), Request::default());
     }
 
     #[test]
     fn a_backfill_goes_with_dry_run_and_settings_but_not_with_force() {
-        let window = json!({"start_time_in_utc": "2026-11-01T00-00-00Z", "end_time_in_utc": "2026-11-02T00:00:00Z"});
+        let window =
+            json!({"start_time_in_utc": "2026-11-01T00-00-00Z", "end_time_in_utc": "2026-11-02T00:00:00Z"});
         let backfill = Backfill {
             from: instant("2026-11-01T00:00:00Z"),
             to: instant("2026-11-02T00:00:00Z"),
@@ -241,7 +238,7 @@ mod tests {
             [
                 "event.forse: unknown key, the nearest known one is `force`; rename or remove it",
                 "event.dry_run: expected true or false, found a number",
-                "event.backfill.end: unknown key, the nearest known one is `resend`; rename or remove it",
+                "event.backfill.end: unknown key, the nearest known one is `end_time_in_utc`; rename or remove it",
                 "event.backfill.resend: expected true or false, found a list",
                 "event.backfill.start_time_in_utc: is no time; write it as 2026-11-01T00:00:00Z",
                 "event.backfill.end_time_in_utc: is missing; give a time such as 2026-11-01T00:00:00Z",
@@ -253,8 +250,16 @@ mod tests {
     #[test]
     fn a_window_that_is_empty_reversed_or_in_the_future_is_refused() {
         let cases = [
-            ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z", "end_time_in_utc: must be after start_time_in_utc"),
-            ("2026-11-02T00:00:00Z", "2026-11-02T00:00:00Z", "end_time_in_utc: must be after start_time_in_utc"),
+            (
+                "2026-11-02T00:00:00Z",
+                "2026-11-01T00:00:00Z",
+                "end_time_in_utc: must be after start_time_in_utc",
+            ),
+            (
+                "2026-11-02T00:00:00Z",
+                "2026-11-02T00:00:00Z",
+                "end_time_in_utc: must be after start_time_in_utc",
+            ),
             ("2026-11-02T00:00:00Z", "2026-11-20T12:00:01Z", "end_time_in_utc: is in the future"),
         ];
         for (start, end, expected) in cases {

@@ -147,7 +147,9 @@ impl Memory {
                 continue;
             };
             range = match range {
-                Some((first, last)) if hour - last <= WIDEST_GAP_HOURS && hour - first < WIDEST_READ_HOURS => {
+                Some((first, last))
+                    if hour - last <= WIDEST_GAP_HOURS && hour - first < WIDEST_READ_HOURS =>
+                {
                     Some((first, hour))
                 }
                 Some((first, last)) => {
@@ -163,10 +165,12 @@ impl Memory {
         loads
     }
 
-    /// The read that loads all hours from `from` to `to`.
-    pub fn load_hours(&self, from: Timestamp, to: Timestamp) -> Load {
+    /// The read that loads everything from the hour of `from` on, `to` being the present.
+    pub fn load_from(&self, from: Timestamp, to: Timestamp) -> Load {
         let (first, last) = (from.as_second().div_euclid(3600), to.as_second().div_euclid(3600));
-        self.load(&hours(first, last.max(first)))
+        let mut buckets = hours(first, last.max(first));
+        buckets.push(Bucket::Timeless);
+        self.load(&buckets)
     }
 
     fn load(&self, buckets: &[Bucket]) -> Load {
@@ -232,7 +236,12 @@ impl Memory {
             .map(|(bucket, hashes)| {
                 let mut sorted = hashes.clone();
                 sorted.sort_unstable();
-                Write::Put(self.row(*bucket, &format!("{version:012}"), bytes_of(&sorted), expiry(*bucket, now, retention)))
+                Write::Put(self.row(
+                    *bucket,
+                    &format!("{version:012}"),
+                    bytes_of(&sorted),
+                    expiry(*bucket, now, retention),
+                ))
             })
             .collect()
     }
@@ -313,7 +322,12 @@ impl Memory {
             merged.sort_unstable();
             merged.dedup();
             let expires_at = small.iter().map(|segment| segment.expires_at).max().unwrap_or(i64::MAX);
-            let mut writes = vec![Write::Put(self.row(*bucket, &format!("{version:012}m"), bytes_of(&merged), expires_at))];
+            let mut writes = vec![Write::Put(self.row(
+                *bucket,
+                &format!("{version:012}m"),
+                bytes_of(&merged),
+                expires_at,
+            ))];
             writes.extend(small.iter().map(|segment| Write::Delete(segment.key.clone())));
             return writes;
         }
@@ -361,14 +375,18 @@ mod tests {
     fn loaded(buckets: &[Bucket], rows: Vec<Row>) -> Memory {
         let mut memory = Memory::new("1".to_owned());
         for load in memory.loads(&buckets.iter().copied().collect()) {
-            let inside = rows.iter().filter(|row| load.first <= row.key && row.key <= load.last).cloned().collect();
+            let inside =
+                rows.iter().filter(|row| load.first <= row.key && row.key <= load.last).cloned().collect();
             memory.loaded(&load, inside);
         }
         memory
     }
 
     fn put_rows(writes: &[Write]) -> Vec<Row> {
-        writes.iter().filter_map(|write| if let Write::Put(row) = write { Some(row.clone()) } else { None }).collect()
+        writes
+            .iter()
+            .filter_map(|write| if let Write::Put(row) = write { Some(row.clone()) } else { None })
+            .collect()
     }
 
     #[test]
@@ -392,9 +410,11 @@ mod tests {
     #[test]
     fn near_hours_are_read_together_and_far_ones_apart() {
         let memory = loaded(&[Bucket::Hour(100)], vec![]);
-        let wanted = [98, 99, 100, 101, 104, 400].map(Bucket::Hour).into_iter().chain([Bucket::Timeless]).collect();
+        let wanted =
+            [98, 99, 100, 101, 104, 400].map(Bucket::Hour).into_iter().chain([Bucket::Timeless]).collect();
         let loads = memory.loads(&wanted);
-        let ranges: BTreeSet<(&str, &str)> = loads.iter().map(|load| (load.first.as_str(), load.last.as_str())).collect();
+        let ranges: BTreeSet<(&str, &str)> =
+            loads.iter().map(|load| (load.first.as_str(), load.last.as_str())).collect();
         let expected = [
             ("memory#1#1970-01-05T02#", "memory#1#1970-01-05T08#~"),
             ("memory#1#1970-01-17T16#", "memory#1#1970-01-17T16#~"),
@@ -425,7 +445,11 @@ mod tests {
         for version in 1..=16 {
             assert!(memory.merge(99).is_empty());
             assert!(memory.stage(bucket, version) && memory.stage(bucket, version << 32));
-            let writes = memory.rows(version, later(now, SignedDuration::from_secs(i64::try_from(version).unwrap())), RETENTION);
+            let writes = memory.rows(
+                version,
+                later(now, SignedDuration::from_secs(i64::try_from(version).unwrap())),
+                RETENTION,
+            );
             memory.committed(&writes);
         }
         let writes = memory.merge(99);
@@ -435,7 +459,9 @@ mod tests {
         memory.committed(&writes);
         assert!(memory.merge(100).is_empty());
         let mut next = loaded(&[bucket], merged);
-        assert!((1..=16).all(|version: u64| !next.stage(bucket, version) && !next.stage(bucket, version << 32)));
+        assert!(
+            (1..=16).all(|version: u64| !next.stage(bucket, version) && !next.stage(bucket, version << 32))
+        );
     }
 
     #[test]
@@ -446,7 +472,11 @@ mod tests {
             memory.stage(first, hash);
         }
         memory.page_begins();
-        assert_eq!(memory.loads(&[first, second].into()).len(), 1, "the empty one was dropped, the staged one stays");
+        assert_eq!(
+            memory.loads(&[first, second].into()).len(),
+            1,
+            "the empty one was dropped, the staged one stays"
+        );
         memory.committed(&[]);
         memory.page_begins();
         assert_eq!(memory.loads(&[first].into()).len(), 1);

@@ -28,7 +28,11 @@ impl Tags {
             Tag::Fixed(pattern) => Self { tags: vec![filled(pattern)], routes: Vec::new() },
             Tag::ByField { routes, otherwise, .. } => Self {
                 tags: routes.iter().map(|(_, pattern)| filled(pattern)).chain([filled(otherwise)]).collect(),
-                routes: routes.iter().enumerate().map(|(index, (value, _))| (value.to_lowercase(), index)).collect(),
+                routes: routes
+                    .iter()
+                    .enumerate()
+                    .map(|(index, (value, _))| (value.to_lowercase(), index))
+                    .collect(),
             },
         }
     }
@@ -51,7 +55,11 @@ impl Tags {
             Ok(single) => vec![single],
             Err(_) => return otherwise,
         };
-        values.iter().filter_map(|value| value.as_str()).find_map(|text| self.route(text)).unwrap_or(otherwise)
+        values
+            .iter()
+            .filter_map(|value| value.as_str())
+            .find_map(|text| self.route(text))
+            .unwrap_or(otherwise)
     }
 
     fn route(&self, value: &str) -> Option<usize> {

@@ -291,10 +291,32 @@ mod tests {
     #[test]
     fn every_change_of_a_token_counts() {
         let texts = [
-            r#"{"a":1}"#, r#"{"a":1.0}"#, r#"{"a":"1"}"#, r#"{"a":null}"#, r#"{"a":[1]}"#, r#"{"a":[[1]]}"#,
-            r#"{"a":{"1":1}}"#, r#"{"b":1}"#, r#"{"a":1,"b":1}"#, r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#, r#"{"a":[12]}"#,
-            r#"{"a":["1,2"]}"#, r#"{"a":["1","2"]}"#, r#"{"a":[],"b":1}"#, r#"{"a":{},"b":1}"#, "{}", "[]", "1", "\"1\"", "",
-            r#"{"a":1,"a":1}"#, r#"{"a":{"b":1},"c":2}"#, r#"{"a":{"b":1,"c":2}}"#, r#"{"a":"\u0061"}"#, r#"{"a":"a"}"#,
+            r#"{"a":1}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":"1"}"#,
+            r#"{"a":null}"#,
+            r#"{"a":[1]}"#,
+            r#"{"a":[[1]]}"#,
+            r#"{"a":{"1":1}}"#,
+            r#"{"b":1}"#,
+            r#"{"a":1,"b":1}"#,
+            r#"{"a":[1,2]}"#,
+            r#"{"a":[2,1]}"#,
+            r#"{"a":[12]}"#,
+            r#"{"a":["1,2"]}"#,
+            r#"{"a":["1","2"]}"#,
+            r#"{"a":[],"b":1}"#,
+            r#"{"a":{},"b":1}"#,
+            "{}",
+            "[]",
+            "1",
+            "\"1\"",
+            "",
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":{"b":1},"c":2}"#,
+            r#"{"a":{"b":1,"c":2}}"#,
+            r#"{"a":"\u0061"}"#,
+            r#"{"a":"a"}"#,
         ];
         let hashes: std::collections::HashSet<u64> = texts.iter().map(|text| hash(text)).collect();
         assert_eq!(hashes.len(), texts.len());
@@ -321,7 +343,9 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
         let deeper = format!("{}2{}", "[".repeat(5000), "]".repeat(5000));
         assert_ne!(hash(&deep), hash(&deeper));
-        for text in ["{", "[", "{\"a", "{\"a\":", "[1,", "{\"a\":]}", "[}", "]", "{,}", "\"\\", "[1 2", "{1:2}"] {
+        for text in
+            ["{", "[", "{\"a", "{\"a\":", "[1,", "{\"a\":]}", "[}", "]", "{,}", "\"\\", "[1 2", "{1:2}"]
+        {
             hash(text);
         }
     }
@@ -344,9 +368,9 @@ mod tests {
 
     fn reversed(value: &Value) -> Value {
         match value {
-            Value::Object(members) => {
-                Value::Object(members.iter().rev().map(|(name, inner)| (name.clone(), reversed(inner))).collect())
-            }
+            Value::Object(members) => Value::Object(
+                members.iter().rev().map(|(name, inner)| (name.clone(), reversed(inner))).collect(),
+            ),
             Value::Array(items) => items.iter().map(reversed).collect(),
             other => other.clone(),
         }

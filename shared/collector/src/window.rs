@@ -148,7 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn a_window_starts_behind_the_older_of_newest_record_and_last_window_but_never_before_start_or_retention() {
+    fn a_window_starts_behind_the_older_of_newest_record_and_last_window_but_never_before_start_or_retention()
+    {
         let fresh = Reached::default();
         let read = Reached { newest: Some(at(1_900)), complete_to: Some(at(2_000)), ..fresh };
         let table = [

@@ -1,1 +1,19 @@
-//! Placeholder.
+//! What tests of the core and of its ports share; never part of a shipped artefact.
+//!
+//! `conformance` says what a state store is, as code that every store must pass. `store`, `source` and `sink` are the
+//! three ports of a simulated world in which each effect is one step: a driver that stops polling at a step is a crash,
+//! and one that polls two invocations in turn is a race.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on must stop"
+)]
+
+pub mod conformance;
+pub mod drive;
+pub mod service;
+pub mod sink;
+pub mod source;
+pub mod store;

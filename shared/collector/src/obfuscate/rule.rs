@@ -77,7 +77,8 @@ impl Rule {
             Some(scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => Ok(Some(scalar.clone())),
             Some(other) => Err(format!("expected a text, a number, true or false, found {}", kind_of(other))),
         };
-        let (patterns, pattern_problems) = members.get("string_patterns").map(parse_patterns).unwrap_or_default();
+        let (patterns, pattern_problems) =
+            members.get("string_patterns").map(parse_patterns).unwrap_or_default();
         for (index, text) in pattern_problems {
             complain(&format!(".string_patterns{index}"), text);
         }
@@ -108,7 +109,9 @@ fn parse_path(name: &Value) -> Result<Vec<Part>, String> {
             Value::String(text) if text == "*" => Ok(Part::Every),
             Value::String(text) => Ok(named(text.clone())),
             Value::Number(number) if number.is_u64() => Ok(named(number.to_string())),
-            other => Err(format!("expected keys, `*` or indexes from 0 in the list, found {}", kind_of(other))),
+            other => {
+                Err(format!("expected keys, `*` or indexes from 0 in the list, found {}", kind_of(other)))
+            }
         })
         .collect()
 }
@@ -135,7 +138,9 @@ fn parse_patterns(value: &Value) -> (Vec<Regex>, Vec<(String, String)>) {
         let place = format!("[{index}]");
         match item.as_str().map(Regex::new) {
             Some(Ok(pattern)) => patterns.push(pattern),
-            Some(Err(error)) => problems.push((place, format!("is no regular expression: {}", reason(&error)))),
+            Some(Err(error)) => {
+                problems.push((place, format!("is no regular expression: {}", reason(&error))))
+            }
             None => {
                 problems.push((place, format!("expected a regular expression, found {}", kind_of(item))));
             }

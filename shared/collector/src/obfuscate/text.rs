@@ -19,7 +19,8 @@ impl Decoded {
     /// Decodes the content of a JSON text, without its quotes. A lone surrogate becomes U+FFFD. `None` if the content
     /// is no content of a JSON text.
     pub(super) fn of(raw: &str) -> Option<Self> {
-        let mut decoded = Self { text: String::with_capacity(raw.len()), offsets: Vec::with_capacity(raw.len()) };
+        let mut decoded =
+            Self { text: String::with_capacity(raw.len()), offsets: Vec::with_capacity(raw.len()) };
         let mut rest = raw.char_indices();
         while let Some((start, c)) = rest.next() {
             if c != '\\' {

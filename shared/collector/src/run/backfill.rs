@@ -23,8 +23,6 @@ use super::{Run, Stop, proof};
 pub const BACKFILL_PREFIX: &str = "request#";
 /// How long a finished one stays to be looked at.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// When the next window starts no longer ago than this, its hashes come with the same read.
-const READ_AHEAD: SignedDuration = SignedDuration::from_hours(6);
 
 /// A backfill at work.
 #[derive(Debug)]
@@ -110,7 +108,12 @@ impl Open {
 /// A request for a backfill that the lease's holder will find.
 pub(super) fn request_row(what: &Backfill, nonce: &str, now: Timestamp) -> Row {
     let fields = json!({"requested_in_utc": now.to_string()}).as_object().cloned().unwrap_or_default();
-    Row { key: format!("{}#{nonce}", key(what)), fields, data: None, expires_at: Some(later(now, KEPT).as_second()) }
+    Row {
+        key: format!("{}#{nonce}", key(what)),
+        fields,
+        data: None,
+        expires_at: Some(later(now, KEPT).as_second()),
+    }
 }
 
 fn key(what: &Backfill) -> String {
@@ -129,7 +132,7 @@ fn is_request(row_key: &str) -> bool {
 }
 
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
-    /// Finds the backfills to go on with. Where the next window is near, its record hashes come with the same read.
+    /// Finds the backfills to go on with. The hashes that a new cycle needs come with the same read.
     pub(super) async fn open_backfills(&mut self, is_warm: bool) -> Result<Vec<Open>, Error> {
         let wanted = self.invocation.request.backfill.clone();
         if self.is_dry() {
@@ -197,7 +200,13 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
+    /// What a new cycle will look at again: little, since nothing newer than the newest record was delivered yet. A walk
+    /// that was left half-way may have much ahead of it, and loads page by page.
     fn hashes_ahead(&self, is_warm: bool) -> Option<Load> {
+        let walk = &self.next.walk;
+        if is_warm || walk.window().is_some() || walk.cursor.is_some() {
+            return None;
+        }
         let bounds = Bounds {
             start: self.next.start_time_in_utc?,
             oldest: earlier(self.started, self.settings.service.window.retention),
@@ -205,9 +214,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             lookback: self.settings.lookback,
             now: self.started,
         };
-        let from = self.next.walk.window_from.unwrap_or_else(|| plan(&self.reached(), &bounds).window.from);
-        let is_near = later(from, READ_AHEAD) >= self.started;
-        (is_near && !is_warm).then(|| self.warm.memory.load_hours(from, self.started))
+        let from = plan(&self.reached(), &bounds).window.from;
+        Some(self.warm.memory.load_from(from, self.started))
     }
 
     /// The backfill at hand is complete: that is committed before anything else is read.

@@ -51,7 +51,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     fn status_when_done(&self) -> Status {
         let live = &self.next.walk;
         let is_live = self.invocation.request.backfill.is_none();
-        if is_live && (live.cursor.is_some() || live.window().is_some()) { Status::More } else { Status::UpToDate }
+        if is_live && (live.cursor.is_some() || live.window().is_some()) {
+            Status::More
+        } else {
+            Status::UpToDate
+        }
     }
 
     fn note_result(&mut self, ended: &Result<Status, Error>) {
@@ -151,7 +155,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     fn fail(&mut self, error: &Error, words: &str) {
-        if !self.story.iter().any(|line| line.level == Level::Error && line.message.contains(&error.message)) {
+        if !self.story.iter().any(|line| line.level == Level::Error && line.message.contains(&error.message))
+        {
             self.story.push(Line::new(Level::Error, words));
         }
     }

@@ -103,14 +103,17 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             let newer = StateError::Newer { found: found.to_string(), readable: PERSISTENCE_VERSION };
             return Err(proof::failure(&newer));
         }
-        row.fields.entry(lease_fields::HASH_KEY).or_insert_with(|| self.invocation.fresh_hash_key.clone().into());
+        row.fields
+            .entry(lease_fields::HASH_KEY)
+            .or_insert_with(|| self.invocation.fresh_hash_key.clone().into());
         self.read_position(&row)
     }
 
     fn read_position(&mut self, row: &Row) -> Result<(), Error> {
         self.committed = Checkpoint::read(row)?;
         self.hash_key = HashKey::from_hex(&self.committed.hash_key).ok_or_else(|| {
-            let message = "the checkpoint cannot be read: hash_key is not 32 hexadecimal digits; nothing was changed";
+            let message =
+                "the checkpoint cannot be read: hash_key is not 32 hexadecimal digits; nothing was changed";
             Error::new(ErrorType::StateError, code::STATE, message)
         })?;
         self.next = self.committed.clone();
@@ -126,7 +129,8 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         self.settle_start();
         let belongs_to = (self.settings.partition(), self.committed.version.wrapping_sub(1));
         let space = self.next.generation.to_string();
-        let is_warm = !self.is_dry() && self.warm.belongs_to == Some(belongs_to) && self.warm.memory.space() == space;
+        let is_warm =
+            !self.is_dry() && self.warm.belongs_to == Some(belongs_to) && self.warm.memory.space() == space;
         // Until this invocation ends well, nobody shall trust what it leaves behind.
         self.warm.belongs_to = None;
         if !is_warm {
@@ -137,17 +141,21 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
 
     fn settle_start(&mut self) {
         let wanted = self.settings.start_time;
-        let has_position = self.next.last_event_time_in_utc.is_some() || self.next.complete_to_in_utc.is_some();
+        let has_position =
+            self.next.last_event_time_in_utc.is_some() || self.next.complete_to_in_utc.is_some();
         match (self.next.start_time_in_utc, wanted) {
             (Some(stored), Some(start)) if stored != start => {
-                self.warn(format!("start_time_in_utc changed from {stored} to {start}: position and record memory restart"));
+                self.warn(format!(
+                    "start_time_in_utc changed from {stored} to {start}: position and record memory restart"
+                ));
                 self.next.restart(start);
             }
             (Some(_), _) => {}
             (None, _) => {
                 let default_start = whole_second(earlier(self.started, DEFAULT_START));
                 let known = self.next.complete_to_in_utc.or(self.next.last_event_time_in_utc);
-                let start = wanted.or(known.filter(|_| has_position).map(|instant| earlier(instant, DEFAULT_START)));
+                let start =
+                    wanted.or(known.filter(|_| has_position).map(|instant| earlier(instant, DEFAULT_START)));
                 self.next.start_time_in_utc = Some(start.unwrap_or(default_start));
             }
         }

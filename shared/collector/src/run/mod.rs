@@ -10,8 +10,8 @@
 mod backfill;
 mod batch;
 mod finish;
-mod ledger;
 mod lease;
+mod ledger;
 mod page;
 mod proof;
 mod recover;
@@ -192,8 +192,8 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
 
     /// One window after another, until there is none left.
     async fn pull(&mut self) -> Result<(), Stop> {
-        while let Some(window) = self.next_window() {
-            self.read_window().await?;
+        while let Some(planned) = self.next_window() {
+            let window = self.read_window(planned).await?;
             self.window_done(&window);
             if self.is_dry() {
                 break;
@@ -202,44 +202,45 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         Ok(())
     }
 
-    /// The pages of the window at hand, from where they were left.
-    async fn read_window(&mut self) -> Result<(), Stop> {
+    /// The pages of a window, from where they were left. Gives the window that was read to its end, which is narrower
+    /// than the planned one where that was too heavy.
+    async fn read_window(&mut self, mut window: Window) -> Result<Window, Stop> {
         loop {
             if self.batch.is_old(self.now()) {
                 self.ship().await?;
             }
-            let Some(window) = self.walk().window() else { return Ok(()) };
             let link = self.walk().next_link.clone();
             let request = PageRequest { window, link, deadline: self.work_until() };
             if self.now() >= request.deadline {
                 return Err(Stop::OutOfTime);
             }
             match self.ports.source.page(&request).await {
-                Err(refused) => self.recover(refused, window)?,
+                Err(refused) => window = self.recover(refused, window)?,
                 Ok(page) => {
                     self.count_requests();
+                    self.report.note_window(&window);
                     let next = page.next.clone();
                     self.take_page(page).await?;
                     self.walk_mut().next_link = next;
                     (self.ports.progress)(&self.report);
                     if self.walk().next_link.is_none() {
-                        return Ok(());
+                        return Ok(window);
                     }
                 }
             }
         }
     }
 
-    /// The window at hand, or the next one that is planned; none when there is nothing left to read.
+    /// The window at hand, or else the next one, opened; none when there is nothing left to read.
     fn next_window(&mut self) -> Option<Window> {
         let query = self.ports.source.fingerprint();
         let now = self.now();
         let window = match self.walk().window() {
             Some(left) => left,
             None => {
-                let window = self.plan_window(now)?;
-                self.walk_mut().open(window, now);
-                window
+                let planned = self.plan_window(now)?;
+                self.walk_mut().open(planned, now);
+                planned
             }
         };
         // A link of another query would go on with the old filter.
@@ -248,7 +249,6 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             self.walk_mut().query = Some(query);
         }
         self.restarts = 0;
-        self.report.note_window(&window);
         Some(window)
     }
 
@@ -285,7 +285,10 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         let read_at = self.walk().read_at.unwrap_or(self.started);
         self.walk_mut().close();
         self.report.windows += 1;
-        self.narrowed = self.narrowed.and_then(|span| span.checked_mul(2)).filter(|span| *span < self.settings.window_max);
+        self.narrowed = self
+            .narrowed
+            .and_then(|span| span.checked_mul(2))
+            .filter(|span| *span < self.settings.window_max);
         if let Some(open) = &mut self.backfill {
             open.walk.cursor = Some(window.to);
             return;

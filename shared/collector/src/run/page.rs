@@ -133,7 +133,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     fn note_event_time(&mut self, event_time: Option<Timestamp>) {
-        let Some(instant) = event_time.filter(|instant| *instant <= self.started.max(self.now())) else { return };
+        let Some(instant) = event_time.filter(|instant| *instant <= self.started.max(self.now())) else {
+            return;
+        };
         if self.backfill.is_none() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
             self.next.last_event_time_in_utc = Some(instant);
         }

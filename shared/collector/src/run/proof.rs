@@ -6,7 +6,9 @@
 use jiff::Timestamp;
 
 use crate::error::{Error, ErrorType, code};
-use crate::ports::{CHECKPOINT_KEY, Clock, Commit, Limits, Row, Sink, StateError, StateStore, Write, lease_fields};
+use crate::ports::{
+    CHECKPOINT_KEY, Clock, Commit, Limits, Row, Sink, StateError, StateStore, Write, lease_fields,
+};
 
 /// Proof that the open batch was delivered.
 #[derive(Debug)]
@@ -72,11 +74,13 @@ async fn read_back(state: &impl StateStore, commit: &Commit) -> Option<bool> {
 pub(super) fn failure(error: &StateError) -> Error {
     match error {
         StateError::LeaseLost | StateError::Locked { .. } => {
-            let message = "the commit lost its lease: another invocation took over; nothing was committed by this one";
+            let message =
+                "the commit lost its lease: another invocation took over; nothing was committed by this one";
             Error::new(ErrorType::StateError, code::LEASE_LOST, message)
         }
         StateError::Newer { .. } => {
-            let message = format!("{error}; nothing was touched: run the release that wrote it, or a newer one");
+            let message =
+                format!("{error}; nothing was touched: run the release that wrote it, or a newer one");
             Error::new(ErrorType::StateError, code::STATE, message)
         }
         StateError::Unknown(_) | StateError::Unavailable(_) => {
@@ -110,7 +114,8 @@ pub(super) fn check(commit: &Commit, limits: Limits) -> Result<(), Error> {
     match too_much.iter().find(|(found, limit, _)| found > limit) {
         None => Ok(()),
         Some((found, limit, what)) => {
-            let message = format!("a commit of {found} {what} is over the store's limit of {limit}; nothing was sent");
+            let message =
+                format!("a commit of {found} {what} is over the store's limit of {limit}; nothing was sent");
             Err(Error::new(ErrorType::StateError, code::STATE, message))
         }
     }

@@ -16,8 +16,8 @@ const MOST_RESTARTS: u32 = 12;
 const SHORT_RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24 - 1);
 
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
-    /// Changes the walk so that the next request may pass, or ends it.
-    pub(super) fn recover(&mut self, refused: SourceError, window: Window) -> Result<(), Stop> {
+    /// Changes the walk so that the next request may pass, and gives the window to go on with; or ends it.
+    pub(super) fn recover(&mut self, refused: SourceError, window: Window) -> Result<Window, Stop> {
         match refused {
             SourceError::OutOfTime => Err(Stop::OutOfTime),
             SourceError::Throttled { until } => Err(Stop::Throttled(until)),
@@ -29,17 +29,20 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     /// The window at hand becomes its first half.
-    fn narrow(&mut self, window: Window, error: Error) -> Result<(), Stop> {
+    fn narrow(&mut self, window: Window, error: Error) -> Result<Window, Stop> {
         let Some(half) = window.halved() else { return Err(Stop::Failed(error)) };
-        self.warn(format!("the query is too heavy and is asked for in windows of {} s: {error}", half.span().as_secs()));
+        self.warn(format!(
+            "the query is too heavy and is asked for in windows of {} s: {error}",
+            half.span().as_secs()
+        ));
         self.narrowed = Some(half.span());
         let read_at = self.walk().read_at.unwrap_or(self.started);
         self.walk_mut().open(half, read_at);
-        Ok(())
+        Ok(half)
     }
 
     /// The window at hand starts again; what was delivered of it is remembered.
-    fn begin_again(&mut self, window: Window, why: &str) -> Result<(), Stop> {
+    fn begin_again(&mut self, window: Window, why: &str) -> Result<Window, Stop> {
         self.restarts += 1;
         let expired = Error::new(
             ErrorType::ApiError,
@@ -54,7 +57,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return self.narrow(window, expired);
         }
         self.walk_mut().next_link = None;
-        Ok(())
+        Ok(window)
     }
 
     /// The API keeps less than it says: the window moves forward, and the gap is named.
@@ -63,7 +66,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         window: Window,
         minimum: Option<jiff::Timestamp>,
         message: &str,
-    ) -> Result<(), Stop> {
+    ) -> Result<Window, Stop> {
         let oldest = minimum.unwrap_or_else(|| earlier(self.now(), SHORT_RETENTION));
         let from = later(whole_second(oldest), SignedDuration::from_secs(1));
         if from <= window.from {
@@ -76,7 +79,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         ));
         let read_at = self.now();
         let to = later(from, window.span()).min(whole_second(read_at)).max(from);
-        self.walk_mut().open(Window { from, to }, read_at);
-        Ok(())
+        let moved = Window { from, to };
+        self.walk_mut().open(moved, read_at);
+        Ok(moved)
     }
 }

@@ -3,7 +3,7 @@
 //! A document is read in three steps. First its outline: which inputs and services it has, under which names. Then the
 //! settings of the function's own input and service, an invocation's settings laid over them. Last the problems: those
 //! of the function's own part are its error, all of them together; those of other parts are warnings, so that one
-//! service's typing error does not stop the others.
+//! service's typing error does not stop the others, and those of something switched off.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -46,7 +46,8 @@ pub fn resolve(
 }
 
 /// Resolves every service of every family. Unlike [`resolve`], a service's result does not mention the problems of
-/// other services, because those have results of their own.
+/// other services, because those have results of their own; what concerns the whole document (ignored keys, unknown
+/// inputs) stands in each of them.
 pub fn check_all(
     document: &Value,
     families: &[&'static Family],
@@ -71,7 +72,8 @@ pub fn parse_json(text: &str) -> Result<Value, Error> {
     serde_json::from_str(body).map_err(|error| {
         let cause = if error.is_eof() { "it ends too early" } else { "it is not well-formed" };
         let (line, column) = (error.line(), error.column());
-        let message = format!("the configuration document is no JSON: {cause} at line {line}, column {column}");
+        let message =
+            format!("the configuration document is no JSON: {cause} at line {line}, column {column}");
         Error::new(ErrorType::InitVariablesError, code::SETTINGS, message)
     })
 }
@@ -147,10 +149,15 @@ fn judge_unknown_names(
     let Some(input) = own_input else {
         return;
     };
-    let is_off = input.presence == Presence::Off
-        || own_service.is_some_and(|service| service.presence == Presence::Off);
     let problems = Findings { problems: input.unknown_services.problems.clone(), ..Findings::default() };
+    let is_off = is_switched_off(own_input, own_service);
     findings.extend(if is_off { problems.demoted("not in use") } else { problems });
+}
+
+/// Whether the document says so, as opposed to not having the input or service at all.
+fn is_switched_off(own_input: Option<&InputOutline<'_>>, own_service: Option<&ServiceOutline<'_>>) -> bool {
+    own_input.is_some_and(|input| input.presence == Presence::Off)
+        || own_service.is_some_and(|service| service.presence == Presence::Off)
 }
 
 fn settings_of(
@@ -178,7 +185,8 @@ fn settings_of(
     }
     let enabled = is_on && block.boolean(&keys::ENABLED, &mut Findings::default()) != Some(false);
     let service_settings = service_block::read(&block, service, now, &mut own);
-    findings.extend(if is_on { own } else { own.demoted("not in use") });
+    let is_off = is_switched_off(own_input, own_service);
+    findings.extend(if is_off { own.demoted("not in use") } else { own });
 
     let sharers = own_input.map_or(1, |input| input.sharers(service.rate.budget));
     Settings {

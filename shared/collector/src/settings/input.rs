@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::findings::Findings;
 use super::keys::{
-    self, BASE_URL, CLIENT_CERTIFICATE, CLIENT_ID, CLIENT_PRIVATE_KEY, CLIENT_SECRET, CREDENTIALS, ENVIRONMENT,
-    ID, LOGIN_URL, SCOPE, Setting, TENANT_ID, TOP_LEVEL_DOMAIN,
+    self, BASE_URL, CLIENT_CERTIFICATE, CLIENT_ID, CLIENT_PRIVATE_KEY, CLIENT_SECRET, CREDENTIALS,
+    ENVIRONMENT, ID, LOGIN_URL, SCOPE, Setting, TENANT_ID, TOP_LEVEL_DOMAIN,
 };
 use super::outline::Presence;
 use super::read::{Block, kind_of};
@@ -112,7 +112,11 @@ fn clouds_of(base_url: &str, family: &'static Family, chosen: Option<&'static Cl
     }
 }
 
-fn chosen_cloud(block: &Block<'_>, family: &'static Family, findings: &mut Findings) -> Option<&'static Cloud> {
+fn chosen_cloud(
+    block: &Block<'_>,
+    family: &'static Family,
+    findings: &mut Findings,
+) -> Option<&'static Cloud> {
     let public = family.clouds.first();
     let Some(domain) = block.text(&TOP_LEVEL_DOMAIN, findings) else {
         return public;

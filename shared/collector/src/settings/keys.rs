@@ -15,17 +15,24 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    const fn named(name: &'static str) -> Self {
+    /// A setting with one spelling.
+    pub(crate) const fn named(name: &'static str) -> Self {
         Self { name, aliases: &[] }
     }
 
-    const fn spelt(name: &'static str, aliases: &'static [&'static str]) -> Self {
+    /// A setting with other spellings beside its name.
+    pub(crate) const fn spelt(name: &'static str, aliases: &'static [&'static str]) -> Self {
         Self { name, aliases }
+    }
+
+    /// All its spellings, the name first.
+    pub(crate) fn spellings(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
     /// Whether `key` is one of its spellings.
     pub(crate) fn is_spelt(&self, key: &str) -> bool {
-        self.name == key || self.aliases.contains(&key)
+        self.spellings().any(|spelling| spelling == key)
     }
 }
 
@@ -39,10 +46,8 @@ pub(super) static ID: Setting = Setting::named("id");
 pub(super) static CREDENTIALS: Setting = Setting::named("credentials");
 pub(super) static ENVIRONMENT: Setting = Setting::named("environment");
 pub(super) static TOP_LEVEL_DOMAIN: Setting = Setting::named("override_top_level_domain");
-pub(super) static BASE_URL: Setting = Setting::spelt(
-    "override_base_url",
-    &["api_base_url", "override_api_base_url", "override_base_url_main"],
-);
+pub(super) static BASE_URL: Setting =
+    Setting::spelt("override_base_url", &["api_base_url", "override_api_base_url", "override_base_url_main"]);
 pub(super) static LOGIN_URL: Setting =
     Setting::spelt("override_login_url", &["token_url", "override_token_url"]);
 pub(super) static SCOPE: Setting = Setting::spelt("override_scope_value", &["override_scope"]);
@@ -117,10 +122,15 @@ pub(super) fn of_service(service: &Service) -> Vec<&'static Setting> {
     settings
 }
 
-/// The known key that looks most like `key`, whatever the case of its letters.
+/// The known key that looks most like `key`, whatever the case of its letters: few slips, and a common beginning.
 pub(crate) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = key.to_lowercase();
-    known.into_iter().min_by_key(|candidate| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()))
+    let likeness = |candidate: &str| {
+        let candidate_lower = candidate.to_lowercase();
+        strsim::normalized_damerau_levenshtein(&lower, &candidate_lower)
+            + strsim::jaro_winkler(&lower, &candidate_lower)
+    };
+    known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }
 
 /// Whether `key` is so near to `name` that it was probably meant to be it: three slips of the pen or fewer.

@@ -21,7 +21,7 @@ pub(super) enum Presence {
 }
 
 /// A whole document.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Outline<'a> {
     /// What concerns the document as such.
     pub(super) findings: Findings,
@@ -43,7 +43,6 @@ pub(super) struct UnknownInput {
 }
 
 /// One input.
-#[derive(Debug)]
 pub(super) struct InputOutline<'a> {
     /// Its declaration.
     pub(super) family: &'static Family,
@@ -60,7 +59,6 @@ pub(super) struct InputOutline<'a> {
 }
 
 /// One service.
-#[derive(Debug)]
 pub(super) struct ServiceOutline<'a> {
     /// Its declaration.
     pub(super) service: &'static Service,
@@ -120,7 +118,8 @@ impl<'a> Outline<'a> {
 
     fn input(&mut self, key: &str, value: &'a Value, families: &[&'static Family]) {
         let path = join("inputs", key);
-        let Some(family) = families.iter().find(|family| names_of_family(family).any(|name| name == key)) else {
+        let Some(family) = families.iter().find(|family| names_of_family(family).any(|name| name == key))
+        else {
             let text = unknown_key(key, families.iter().map(|family| family.input));
             self.unknown_inputs.push(UnknownInput { key: key.to_owned(), path, text });
             return;
@@ -139,8 +138,14 @@ impl<'a> InputOutline<'a> {
         let mut findings = Findings::default();
         let block = Block::read(path, value, &keys::of_input(family), IGNORED_INSIDE, &mut findings);
         let presence = presence(&block, &mut findings);
-        let mut input =
-            Self { family, presence, block, findings, unknown_services: Findings::default(), services: Vec::new() };
+        let mut input = Self {
+            family,
+            presence,
+            block,
+            findings,
+            unknown_services: Findings::default(),
+            services: Vec::new(),
+        };
         let services_path = input.block.path_of(&SERVICES);
         let services = input.block.raw(&SERVICES).map(|(_, services)| services);
         if let Some(members) = services.and_then(|it| object(&services_path, it, &mut input.findings)) {
@@ -165,7 +170,8 @@ impl<'a> InputOutline<'a> {
     fn service(&mut self, services_path: &str, key: &str, value: &'a Value) {
         let path = join(services_path, key);
         let known = self.family.services;
-        let Some(service) = known.iter().find(|service| service.name == key || service.aliases.contains(&key))
+        let Some(service) =
+            known.iter().find(|service| service.name == key || service.aliases.contains(&key))
         else {
             let text = unknown_key(key, known.iter().map(|service| service.name));
             self.unknown_services.problem(path, text);

@@ -11,15 +11,15 @@ use serde_json::{Map, Value};
 use super::findings::Findings;
 use super::keys::{Setting, nearest};
 
-/// One block of settings: the known keys that it holds, by setting.
-#[derive(Debug, Clone)]
+/// One block of settings: the known keys that it holds, by setting. It has no `Debug`, for it holds secrets.
+#[derive(Clone)]
 pub(crate) struct Block<'a> {
     /// Where it is in the document.
     pub(crate) path: String,
     entries: Vec<Entry<'a>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Entry<'a> {
     setting: &'static Setting,
     path: String,
@@ -64,7 +64,8 @@ impl<'a> Block<'a> {
             } else if let Some(setting) = known.iter().find(|setting| setting.is_spelt(key)) {
                 block.add(Entry { setting, path: member_path, value: member }, findings);
             } else {
-                findings.problem(member_path, unknown_key(key, known.iter().map(|setting| setting.name)));
+                let spellings = known.iter().flat_map(|setting| setting.spellings());
+                findings.problem(member_path, unknown_key(key, spellings));
             }
         }
         block
@@ -120,7 +121,8 @@ impl<'a> Block<'a> {
     ) -> Option<i64> {
         let (path, value) = self.raw(setting)?;
         let Some(number) = whole_number(value) else {
-            findings.problem(path, format!("expected a whole number, found {}", kind_of(value)));
+            let found = value.as_number().map_or_else(|| kind_of(value).to_owned(), ToString::to_string);
+            findings.problem(path, format!("expected a whole number, found {found}"));
             return None;
         };
         if !range.contains(&number) {
@@ -159,7 +161,8 @@ impl<'a> Block<'a> {
             return;
         };
         if plain(first.value) != plain(entry.value) {
-            let text = format!("says something else than `{}`, which is the same setting; keep one", first.path);
+            let text =
+                format!("says something else than `{}`, which is the same setting; keep one", first.path);
             findings.problem(entry.path, text);
         }
     }

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::findings::Findings;
 use super::keys::{
-    ADDITIONAL_FILTER, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, OBFUSCATION, REQUEST_PERIOD, START_TIME,
-    Setting, TAG, WINDOW_MAX,
+    ADDITIONAL_FILTER, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, OBFUSCATION, REQUEST_PERIOD,
+    START_TIME, Setting, TAG, WINDOW_MAX,
 };
 use super::read::{Block, kind_of};
 use super::times::parse_instant;

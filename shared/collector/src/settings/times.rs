@@ -26,7 +26,8 @@ enum Shape {
 impl Shape {
     fn of(text: &[u8]) -> Option<Self> {
         let (head, tail) = text.split_at_checked("2026-11-01T00:00:00".len())?;
-        let layout: Vec<u8> = head.iter().map(|byte| if byte.is_ascii_digit() { b'0' } else { *byte }).collect();
+        let layout: Vec<u8> =
+            head.iter().map(|byte| if byte.is_ascii_digit() { b'0' } else { *byte }).collect();
         match layout.as_slice() {
             b"0000-00-00T00-00-00" if tail == b"Z" => Some(Self::Dashes),
             b"0000-00-00T00:00:00" | b"0000-00-00t00:00:00" | b"0000-00-00 00:00:00" if is_rfc_tail(tail) => {

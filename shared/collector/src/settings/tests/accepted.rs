@@ -25,7 +25,9 @@ fn a_minimal_document_gives_the_defaults_of_the_declaration() {
     assert_eq!(it.connection.login_url, "https://login.example.com");
     assert_eq!(it.connection.scope, "https://api.example.com/.default");
     assert_eq!((it.connection.tenant_id.as_str(), it.connection.client_id.as_str()), ("t-1", "c-1"));
-    assert!(matches!(&it.connection.credential, Credential::Secret(secret) if secret.expose_secret() == "s3cr3t"));
+    assert!(
+        matches!(&it.connection.credential, Credential::Secret(secret) if secret.expose_secret() == "s3cr3t")
+    );
     assert_eq!(it.request_period, SignedDuration::from_secs(300));
     assert_eq!((it.start_time, it.additional_filter, it.override_tag), (None, None, None));
     assert_eq!(it.window_max, SignedDuration::from_hours(24));
@@ -74,11 +76,17 @@ fn every_alias_means_its_setting() {
     }
     assert_eq!(settings(&changes(json!({"tag": "a.b"}))).override_tag.as_deref(), Some("a.b"));
     for alias in ["override_base_url", "api_base_url", "override_api_base_url", "override_base_url_main"] {
-        let it = settings(&with(changes(json!({})), json!({"inputs": {"audit_logs": {alias: "https://x.example/"}}})));
+        let it = settings(&with(
+            changes(json!({})),
+            json!({"inputs": {"audit_logs": {alias: "https://x.example/"}}}),
+        ));
         assert_eq!(it.connection.base_url, "https://x.example", "{alias}");
     }
     for alias in ["override_login_url", "token_url", "override_token_url"] {
-        let it = settings(&with(changes(json!({})), json!({"inputs": {"audit_logs": {alias: "http://127.0.0.1:1"}}})));
+        let it = settings(&with(
+            changes(json!({})),
+            json!({"inputs": {"audit_logs": {alias: "http://127.0.0.1:1"}}}),
+        ));
         assert_eq!(it.connection.login_url, "http://127.0.0.1:1", "{alias}");
     }
     for alias in ["override_scope_value", "override_scope"] {
@@ -107,7 +115,9 @@ fn an_id_may_be_a_number() {
 
 #[test]
 fn the_environment_becomes_a_level_of_a_tag() {
-    for (environment, label) in [("prod", "prod"), ("my prod.eu", "my_prod_eu"), ("año", "a_o"), ("A-b_1", "A-b_1")] {
+    for (environment, label) in
+        [("prod", "prod"), ("my prod.eu", "my_prod_eu"), ("año", "a_o"), ("A-b_1", "A-b_1")]
+    {
         let it = settings(&document(json!({"environment": environment, "services": {"changes": {}}})));
         assert_eq!(it.environment.as_deref(), Some(environment));
         assert_eq!(it.environment_label(), label);
@@ -131,7 +141,11 @@ fn hosts_login_and_audience_belong_together_by_cloud() {
             "services": {"changes": {}}});
         let it = settings(&document(more));
         assert_eq!(it.connection.base_url, expected);
-        assert_eq!(it.connection.login_url, format!("https://login.example.{login}"), "{domain:?} {base_url:?}");
+        assert_eq!(
+            it.connection.login_url,
+            format!("https://login.example.{login}"),
+            "{domain:?} {base_url:?}"
+        );
         assert_eq!(it.connection.scope, format!("https://api.example.{audience}/.default"));
     }
 }
@@ -149,7 +163,8 @@ fn an_unknown_host_in_a_national_cloud_has_the_public_audience_and_a_warning() {
 
 #[test]
 fn a_certificate_with_its_key_stands_in_for_a_secret() {
-    let credentials = json!({"client_secret": null, "client_certificate": "PEM", "client_private_key": "KEY"});
+    let credentials =
+        json!({"client_secret": null, "client_certificate": "PEM", "client_private_key": "KEY"});
     let it = settings(&document(json!({"credentials": credentials, "services": {"changes": {}}})));
     let Credential::Certificate { certificate, private_key } = it.connection.credential else {
         panic!("a certificate is expected");
@@ -178,7 +193,9 @@ fn what_is_absent_or_off_is_disabled_and_needs_no_credentials() {
 
 #[test]
 fn a_null_is_the_same_as_an_absent_key() {
-    let it = settings(&document(json!({"environment": null, "override_base_url": null, "services": {"changes": null}})));
+    let it = settings(&document(
+        json!({"environment": null, "override_base_url": null, "services": {"changes": null}}),
+    ));
     assert!(it.enabled);
     assert_eq!(it.environment, None);
 }
@@ -194,7 +211,10 @@ fn what_is_wrong_in_something_switched_off_is_only_mentioned() {
 #[test]
 fn keys_of_the_vendors_runtime_are_ignored_in_one_line() {
     let mut it = changes(json!({"use_time_slots_for_retrievals": true}));
-    it = with(it, json!({"globals": {"id": "x"}, "global_overrides": {}, "outputs": {}, "job": {}, "autoconfig": {}}));
+    it = with(
+        it,
+        json!({"globals": {"id": "x"}, "global_overrides": {}, "outputs": {}, "job": {}, "autoconfig": {}}),
+    );
     it = with(it, json!({"inputs": {"audit_logs": {"autoconfig": {"enabled": true}}}}));
     let warnings = resolve_changes(&it).unwrap().warnings;
     assert_eq!(
@@ -217,7 +237,8 @@ fn an_invocations_settings_lie_over_the_documents() {
 #[test]
 fn an_invocation_may_switch_its_service_off() {
     let overlay = json!({"enabled": false});
-    let resolved = resolve(&changes(json!({})), FAMILIES, "audit-changes", overlay.as_object(), now()).unwrap();
+    let resolved =
+        resolve(&changes(json!({})), FAMILIES, "audit-changes", overlay.as_object(), now()).unwrap();
     assert!(!resolved.settings.enabled);
 }
 

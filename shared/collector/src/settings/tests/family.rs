@@ -7,8 +7,12 @@ use crate::error::Error;
 use crate::service::{Bounds, Cloud, Family, Period, Query, Rate, Service, Tag, WindowRule};
 use crate::settings::document::{Resolved, resolve};
 
-pub(super) static AUDIT: Family =
-    Family { input: "audit_logs", aliases: &["audits"], clouds: CLOUDS, services: &[&CHANGES, &LOGINS, &VISITS] };
+pub(super) static AUDIT: Family = Family {
+    input: "audit_logs",
+    aliases: &["audits"],
+    clouds: CLOUDS,
+    services: &[&CHANGES, &LOGINS, &VISITS],
+};
 
 pub(super) static OTHER: Family = Family {
     input: "other_product",
@@ -96,7 +100,7 @@ pub(super) fn with(base: Value, more: Value) -> Value {
     match (base, more) {
         (Value::Object(mut members), Value::Object(additions)) => {
             for (key, value) in additions {
-                let merged = with(members.remove(&key).unwrap_or_default(), value);
+                let merged = with(members.shift_remove(&key).unwrap_or_default(), value);
                 members.insert(key, merged);
             }
             Value::Object(members)

@@ -22,14 +22,22 @@ fn a_document_of_another_shape_is_refused() {
     check(&json!({"inputs": {}, "input": {}}), "input", "the nearest known one is `inputs`");
     let found = problems(&json!({"audit_logs": {}}));
     assert_eq!(found[0], "audit_logs: is an input; put it under `inputs`");
-    check(&document(json!({"services": []})), "inputs.audit_logs.services", "expected an object, found a list");
+    check(
+        &document(json!({"services": []})),
+        "inputs.audit_logs.services",
+        "expected an object, found a list",
+    );
 }
 
 #[test]
 fn an_unknown_key_is_named_with_its_path_and_the_nearest_known_one() {
     let service = "inputs.audit_logs.services.changes";
     let cases = [
-        (changes(json!({"start_tme_in_utc": 1})), format!("{service}.start_tme_in_utc"), "`start_time_in_utc`"),
+        (
+            changes(json!({"start_tme_in_utc": 1})),
+            format!("{service}.start_tme_in_utc"),
+            "`start_time_in_utc`",
+        ),
         (changes(json!({"snapshot_mode": "daily"})), format!("{service}.snapshot_mode"), "unknown key"),
         (changes(json!({"id": "x"})), format!("{service}.id"), "unknown key"),
         (
@@ -53,12 +61,19 @@ fn a_setting_of_one_family_is_unknown_to_another() {
     let it = json!({"inputs": {"other_product": {"id": "x", "override_top_level_domain": "us",
         "credentials": {"tenant_id": "t", "client_id": "c", "client_secret": "s"}, "services": {"things": {}}}}});
     let error = resolve(&it, FAMILIES, "other-things", None, now()).unwrap_err();
-    assert!(error.message.starts_with("inputs.other_product.override_top_level_domain: unknown key"), "{error}");
+    assert!(
+        error.message.starts_with("inputs.other_product.override_top_level_domain: unknown key"),
+        "{error}"
+    );
 }
 
 #[test]
 fn two_spellings_of_one_thing_must_agree() {
-    check(&changes(json!({"tag": "a.b", "override_tag": "a.c"})), "inputs.audit_logs.services.changes.override_tag", "keep one");
+    check(
+        &changes(json!({"tag": "a.b", "override_tag": "a.c"})),
+        "inputs.audit_logs.services.changes.override_tag",
+        "keep one",
+    );
     let agreeing = changes(json!({"tag": "a.b", "override_tag": "a.b"}));
     assert_eq!(resolve_changes(&agreeing).unwrap().settings.override_tag.as_deref(), Some("a.b"));
     check(
@@ -89,10 +104,19 @@ fn an_id_is_required_and_has_few_characters() {
 fn all_missing_credentials_are_named_together() {
     let path = "inputs.audit_logs.credentials";
     let cases = [
-        (json!(null), "missing: tenant_id, client_id, client_secret (or client_certificate with client_private_key)"),
+        (
+            json!(null),
+            "missing: tenant_id, client_id, client_secret (or client_certificate with client_private_key)",
+        ),
         (json!({"tenant_id": "t"}), "missing: client_id, client_secret"),
-        (json!({"tenant_id": "t", "client_id": "c", "client_certificate": "x"}), "missing: client_private_key"),
-        (json!({"tenant_id": "t", "client_id": "c", "client_private_key": "x"}), "missing: client_certificate"),
+        (
+            json!({"tenant_id": "t", "client_id": "c", "client_certificate": "x"}),
+            "missing: client_private_key",
+        ),
+        (
+            json!({"tenant_id": "t", "client_id": "c", "client_private_key": "x"}),
+            "missing: client_certificate",
+        ),
     ];
     for (credentials, text) in cases {
         let it = json!({"inputs": {"audit_logs": {"id": "x", "credentials": credentials, "services": {"changes": {}}}}});
@@ -108,8 +132,10 @@ fn no_error_quotes_a_credential() {
         json!({"client_secret": {"hunter": "hunter2"}, "client_private_key": ["hunter2"]}),
     ];
     for credentials in cases {
-        let it = document(json!({"credentials": credentials, "override_base_url": "https://hunter2:hunter2@x.example",
-            "override_login_url": "hunter2", "services": {"changes": {}}}));
+        let it = document(
+            json!({"credentials": credentials, "override_base_url": "https://hunter2:hunter2@x.example",
+            "override_login_url": "hunter2", "services": {"changes": {}}}),
+        );
         let error = resolve_changes(&it).unwrap_err();
         assert!(!error.message.contains("hunter2"), "{error}");
     }
@@ -140,7 +166,7 @@ fn settings_of_a_service_are_checked() {
         ("request_period_in_seconds", json!(59), "must be from 60 to"),
         ("request_period_in_seconds", json!("soon"), "expected a whole number, found a text"),
         ("request_period_in_seconds", json!([300]), "expected a whole number, found a list"),
-        ("request_period_in_seconds", json!(60.5), "expected a whole number, found a number"),
+        ("request_period_in_seconds", json!(60.5), "expected a whole number, found 60.5"),
         ("override_query_window_max_seconds", json!(0), "must be from 1 to"),
         ("override_lookback_in_seconds", json!(-1), "must be from 0 to"),
         ("late_sweep_period_in_seconds", json!(-1), "must be from 0 to"),
@@ -173,8 +199,16 @@ fn a_bad_start_time_has_the_published_sentence_and_number() {
         (json!("2026-11-01"), 1, format!("Invalid start_time_in_utc: 2026-11-01. {unreadable}")),
         (json!(1_700_000_000), 1, format!("Invalid start_time_in_utc: 1700000000. {unreadable}")),
         (json!([]), 1, format!("Invalid start_time_in_utc: a list. {unreadable}")),
-        (json!("2999-01-01T00:00:00Z"), 2, "Invalid start_time_in_utc: 2999-01-01T00:00:00Z. Must be in the past.".to_owned()),
-        (json!("2026-11-20T12-00-00Z"), 2, "Invalid start_time_in_utc: 2026-11-20T12-00-00Z. Must be in the past.".to_owned()),
+        (
+            json!("2999-01-01T00:00:00Z"),
+            2,
+            "Invalid start_time_in_utc: 2999-01-01T00:00:00Z. Must be in the past.".to_owned(),
+        ),
+        (
+            json!("2026-11-20T12-00-00Z"),
+            2,
+            "Invalid start_time_in_utc: 2026-11-20T12-00-00Z. Must be in the past.".to_owned(),
+        ),
     ];
     for (value, number, message) in cases {
         for key in ["start_time_in_utc", "historic_date_utc"] {
@@ -182,7 +216,8 @@ fn a_bad_start_time_has_the_published_sentence_and_number() {
             assert_eq!((error.code, &error.message), (number, &message));
         }
     }
-    let both = resolve_changes(&changes(json!({"start_time": "2999-01-01T00:00:00Z", "tag": "one"}))).unwrap_err();
+    let both =
+        resolve_changes(&changes(json!({"start_time": "2999-01-01T00:00:00Z", "tag": "one"}))).unwrap_err();
     assert_eq!(both.code, 1);
     assert_eq!(both.message.lines().count(), 2);
 }
@@ -192,7 +227,11 @@ fn an_invocations_settings_are_checked_too() {
     let overlay = json!({"historic_date_utc": "2026-11-01T00:00:00Z", "tagg": "a.b", "override_tag": "one"});
     let error =
         resolve(&changes(json!({})), FAMILIES, "audit-changes", overlay.as_object(), now()).unwrap_err();
-    insta::assert_snapshot!(error.to_string(), @"");
+    insta::assert_snapshot!(error.to_string(), @r#"
+    [1] settings.tagg: unknown key, the nearest known one is `tag`; rename or remove it
+    settings.historic_date_utc: a start time cannot be set for one invocation; change it in the configuration document, or ask for a backfill
+    settings.override_tag: is no tag; give 2 to 8 levels of A-Z a-z 0-9 _ -, joined by dots, at most 1,024 characters
+    "#);
 }
 
 #[test]
@@ -232,5 +271,27 @@ fn all_problems_of_a_badly_broken_document_are_reported_together() {
     });
     let error = resolve_changes(&it).unwrap_err();
     assert!(!error.message.contains("hunter2"));
-    insta::assert_snapshot!(error.to_string(), @"");
+    insta::assert_snapshot!(error.to_string(), @r#"
+    [1] input: unknown key, the nearest known one is `inputs`; rename or remove it
+    inputs.audit_logs.services.changez: unknown key, the nearest known one is `changes`; rename or remove it
+    inputs.audit_logs.enabled: expected true or false, found a text
+    inputs.audit_logs.services.changes.start_tme_in_utc: unknown key, the nearest known one is `start_time_in_utc`; rename or remove it
+    inputs.audit_logs.id: is no id; give one or more of the characters A-Z a-z 0-9 _ -
+    inputs.audit_logs.environment: expected a text, found a number; put it in quotes
+    inputs.audit_logs.override_top_level_domain: names no known cloud; use one of: com, us
+    inputs.audit_logs.override_base_url: plain http is for loopback only; write https
+    inputs.audit_logs.credentials.client_secrt: unknown key, the nearest known one is `client_secret`; rename or remove it
+    inputs.audit_logs.credentials: missing: client_id, client_secret (or client_certificate with client_private_key)
+    inputs.audit_logs.credentials.tenant_id: holds other characters than A-Z a-z 0-9 . _ -; copy it from the app registration
+    inputs.audit_logs.requests_per_second: must be above 0 and at most 9999999 requests a second
+    inputs.audit_logs.services.changes.request_period_in_seconds: must be from 60 to 315360000, found 59
+    Invalid start_time_in_utc: 2999-01-01T00:00:00Z. Must be in the past.
+    inputs.audit_logs.services.changes.additional_filter: leaves a parenthesis open
+    inputs.audit_logs.services.changes.override_tag: is no tag; give 2 to 8 levels of A-Z a-z 0-9 _ -, joined by dots, at most 1,024 characters
+    inputs.audit_logs.services.changes.obfuscation_data[0].pattern: unknown key, the nearest known one is `string_patterns`; rename or remove it
+    inputs.audit_logs.services.changes.obfuscation_data[0].string_patterns[0]: is no regular expression: unclosed character class
+    inputs.audit_logs.services.changes.obfuscation_data[0].name: expected a list of keys, found a text
+    inputs.audit_logs.services.changes.obfuscation_data[0].value: expected a text, a number, true or false, found an object
+    inputs.audit_logs.services.changes.requests_limits[0].period: expected a number and a unit of s, m, h, d, w, M or y, at most ten years, for example 1m
+    "#);
 }

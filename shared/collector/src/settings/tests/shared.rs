@@ -17,7 +17,8 @@ fn a_limit_is_divided_by_the_enabled_services_that_share_its_budget() {
     let one_off = json!({"changes": {}, "logins": {"enabled": "false"}, "visits": {}});
     let alone = json!({"changes": {}});
     let own = json!({"changes": {"requests_per_second": 3}, "logins": {}});
-    let limits = json!([{"period": "1m", "number_of_requests": "30"}, {"period": "1d", "number_of_requests": -1}]);
+    let limits =
+        json!([{"period": "1m", "number_of_requests": "30"}, {"period": "1d", "number_of_requests": -1}]);
     let off = json!([{"period": "1m", "number_of_requests": -1}]);
     let cases: [(Value, RequestRate); 10] = [
         (json!({"services": both}), rate(5, 20)),
@@ -47,7 +48,10 @@ fn limits_that_make_no_sense_are_refused() {
         (json!({"requests_per_second": []}), "expected a number, found a list"),
         (json!({"requests_limits": {}}), "expected a list, found an object"),
         (json!({"requests_limits": [1]}), "expected an object, found a number"),
-        (json!({"requests_limits": [{"period": "1x", "number_of_requests": 1}]}), "expected a number and a unit"),
+        (
+            json!({"requests_limits": [{"period": "1x", "number_of_requests": 1}]}),
+            "expected a number and a unit",
+        ),
         (json!({"requests_limits": [{"period": "1s", "number_of_requests": 0}]}), "must be from 1 to"),
         (json!({"requests_limits": [{"period": "1s"}]}), "expected a whole number, or -1"),
         (json!({"requests_limits": [{"period": "1s", "number_of_requests": 1, "per": 1}]}), "`period`"),
@@ -61,11 +65,19 @@ fn limits_that_make_no_sense_are_refused() {
 
 #[test]
 fn a_function_fails_on_its_own_part_and_warns_of_the_others() {
-    let mut whole = document(json!({"services": {"changes": {}, "logins": {"tag": "one"}, "visits": {"enabled": false, "tag": "two"}}}));
-    whole["inputs"]["other_product"] = json!({"id": "x", "services": {"things": {"start_time": "soon"}, "thingz": {}}});
+    let mut whole = document(
+        json!({"services": {"changes": {}, "logins": {"tag": "one"}, "visits": {"enabled": false, "tag": "two"}}}),
+    );
+    whole["inputs"]["other_product"] =
+        json!({"id": "x", "services": {"things": {"start_time": "soon"}, "thingz": {}}});
     let resolved = resolve_changes(&whole).unwrap();
     assert!(resolved.settings.enabled);
-    insta::assert_snapshot!(resolved.warnings.join("\n"), @"");
+    insta::assert_snapshot!(resolved.warnings.join("\n"), @r#"
+    another service: inputs.audit_logs.services.logins.tag: is no tag; give 2 to 8 levels of A-Z a-z 0-9 _ -, joined by dots, at most 1,024 characters
+    another input: inputs.other_product.services.thingz: unknown key, the nearest known one is `things`; rename or remove it
+    another input: inputs.other_product.credentials: missing: tenant_id, client_id, client_secret (or client_certificate with client_private_key)
+    another service: inputs.other_product.services.things.start_time: Invalid start_time_in_utc: soon. Must be in parseable datetime format.
+    "#);
 
     let of_logins = resolve(&whole, FAMILIES, "audit-logins", None, now()).unwrap_err();
     assert!(of_logins.message.starts_with("inputs.audit_logs.services.logins.tag: "), "{of_logins}");
@@ -83,7 +95,8 @@ fn another_input_that_nobody_knows_is_a_warning() {
 
 #[test]
 fn a_misspelt_input_or_service_does_not_pass_as_absent() {
-    let misspelt_input = json!({"inputs": {"audit_log": with(input(), json!({"services": {"changes": {}}}))}});
+    let misspelt_input =
+        json!({"inputs": {"audit_log": with(input(), json!({"services": {"changes": {}}}))}});
     assert_eq!(
         problems(&misspelt_input),
         ["inputs.audit_log: unknown key, the nearest known one is `audit_logs`; rename or remove it"]
@@ -91,7 +104,9 @@ fn a_misspelt_input_or_service_does_not_pass_as_absent() {
     let misspelt_service = document(json!({"services": {"chagnes": {}}}));
     assert_eq!(
         problems(&misspelt_service),
-        ["inputs.audit_logs.services.chagnes: unknown key, the nearest known one is `changes`; rename or remove it"]
+        [
+            "inputs.audit_logs.services.chagnes: unknown key, the nearest known one is `changes`; rename or remove it"
+        ]
     );
 }
 

@@ -1,0 +1,134 @@
+//! Tries everything that a run needs, and ships nothing.
+//!
+//! Each enabled service logs in and asks for one page of the last hour; each output is tried with a handshake; an
+//! existing state file is opened for reading. Every finding is told as soon as it is known, good ones included.
+
+use std::sync::Arc;
+
+use collector::ports::{Clock, PageRequest, Source, SourceError};
+use collector::settings::Settings;
+use collector::window::Window;
+use devo::DevoConfig;
+use jiff::{SignedDuration, Timestamp, Unit};
+use microsoft::Microsoft;
+
+use crate::config::{Configuration, OutputPlan, Receiver};
+use crate::store::FileStore;
+
+/// What is asked of an API: enough to see that it answers.
+const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// Time for one service.
+const TIME: SignedDuration = SignedDuration::from_secs(60);
+
+/// HOST of a handshake that sends no line.
+const HOST: &str = "check";
+
+/// How good a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It works.
+    Good,
+    /// It works now, and the operator should look.
+    Warning,
+    /// It does not work.
+    Problem,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was tried, for example `microsoft_graph_audit.signIns` or `outputs.devo_us_1`.
+    pub subject: String,
+    /// How good it is.
+    pub verdict: Verdict,
+    /// What was found, one line.
+    pub text: String,
+}
+
+/// Tries the services, the outputs and the state file of a configuration, one after the other.
+pub async fn check(configuration: &Configuration, services: &[Settings], mut tell: impl FnMut(Finding)) {
+    for settings in services {
+        let subject = format!("{}.{}", settings.service.input, settings.service.name);
+        let (verdict, text) = check_service(settings, &subject, &mut tell).await;
+        tell(Finding { subject, verdict, text });
+    }
+    for output in &configuration.outputs {
+        let (verdict, text) = check_output(output).await;
+        tell(Finding { subject: format!("outputs.{}", output.name), verdict, text });
+    }
+    let (verdict, text) = check_state(configuration);
+    tell(Finding { subject: "state".to_owned(), verdict, text });
+}
+
+async fn check_service(
+    settings: &Settings,
+    subject: &str,
+    tell: &mut impl FnMut(Finding),
+) -> (Verdict, String) {
+    let microsoft = match Microsoft::new(settings) {
+        Ok(microsoft) => microsoft,
+        Err(error) => return (Verdict::Problem, one_line(&error.to_string())),
+    };
+    for warning in microsoft.warnings() {
+        tell(Finding { subject: subject.to_owned(), verdict: Verdict::Warning, text: one_line(warning) });
+    }
+    let clock: Arc<dyn Clock> = Arc::new(Timestamp::now);
+    let now = clock.now().round(Unit::Second).unwrap_or_else(|_| clock.now());
+    let request = PageRequest {
+        window: Window { from: now - WINDOW.min(settings.window_max), to: now },
+        link: None,
+        deadline: now + TIME,
+    };
+    let mut source = microsoft.source(clock);
+    if let Err(refused) = source.prepare(request.deadline).await {
+        return judge(refused);
+    }
+    match source.page(&request).await {
+        Ok(page) => {
+            for warning in &page.warnings {
+                tell(Finding { subject: subject.to_owned(), verdict: Verdict::Warning, text: one_line(warning) });
+            }
+            (Verdict::Good, format!("login and first page work, {} records in the last hour's first page", page.records.len()))
+        }
+        Err(refused) => judge(refused),
+    }
+}
+
+fn judge(refused: SourceError) -> (Verdict, String) {
+    match refused {
+        SourceError::Throttled { until } => {
+            (Verdict::Warning, format!("the API asks to come back at {until}; nothing else is known to be wrong"))
+        }
+        SourceError::OutOfTime => {
+            (Verdict::Problem, format!("no answer within {} s; check the network and a proxy", TIME.as_secs()))
+        }
+        other => (Verdict::Problem, one_line(&other.to_string())),
+    }
+}
+
+async fn check_output(output: &OutputPlan) -> (Verdict, String) {
+    let config = match &output.receiver {
+        Receiver::Console => return (Verdict::Good, "prints on standard output".to_owned()),
+        Receiver::Network(config) => DevoConfig { host: HOST.to_owned(), ..config.clone() },
+    };
+    match devo::handshake(&config).await {
+        Ok(()) => (Verdict::Good, format!("{}:{} takes the connection", config.address, config.port)),
+        Err(error) => (Verdict::Problem, one_line(&error.to_string())),
+    }
+}
+
+fn check_state(configuration: &Configuration) -> (Verdict, String) {
+    let path = &configuration.state_file;
+    if !path.exists() {
+        return (Verdict::Good, format!("{} is made by the first run", path.display()));
+    }
+    match FileStore::open_read_only(path) {
+        Ok(_) => (Verdict::Good, format!("{} is readable", path.display())),
+        Err(error) => (Verdict::Problem, one_line(&error.to_string())),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,163 @@
+//! What a service's rows say about it: position, lag, ledger, backfills, last result.
+//!
+//! Everything is read, nothing is written, so it works while another process runs the services.
+
+use collector::checkpoint::{Checkpoint, Walk};
+use collector::error::{Error, ErrorType, code};
+use collector::ports::{CHECKPOINT_KEY, Row, StateStore};
+use collector::run::{BACKFILL_PREFIX, LEDGER_PREFIX};
+use collector::settings::Settings;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+/// How far back the ledger is summed.
+const LEDGER_HOURS: i64 = 24;
+
+/// One service as it stands.
+#[derive(Debug, Serialize)]
+pub struct ServiceStatus {
+    /// The function, for example `graph-directory-audits`.
+    pub service: &'static str,
+    /// Its input in the configuration.
+    pub input: &'static str,
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// Newest record seen, UTC.
+    pub last_event_time_in_utc: Option<Timestamp>,
+    /// End of the last complete window, UTC.
+    pub complete_to_in_utc: Option<Timestamp>,
+    /// Now − end of the last complete window.
+    pub lag_seconds: Option<i64>,
+    /// When the last pull began, UTC.
+    pub last_pull_in_utc: Option<Timestamp>,
+    /// How the last pull ended: a status or an error type; null before the first one.
+    pub last_result: Option<String>,
+    /// The last pull's error, `[code] message`.
+    pub last_error: Option<String>,
+    /// Earliest instant of the next request, where the API asked for patience.
+    pub not_before_in_utc: Option<Timestamp>,
+    /// Request id of the invocation that is at work.
+    pub running: Option<String>,
+    /// Sums of the last 24 hours.
+    pub last_24_hours: Ledger,
+    /// Requests that wait to be retried.
+    pub pending_retries: u64,
+    /// Backfills that are known, finished ones included.
+    pub backfills: Vec<BackfillStatus>,
+}
+
+/// Sums of the ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Ledger {
+    /// Requests to the API.
+    pub requests: u64,
+    /// Records received: duplicates + delivered + failed.
+    pub received: u64,
+    /// Records that were delivered before.
+    pub duplicates: u64,
+    /// Records delivered.
+    pub delivered: u64,
+    /// Records whose delivery failed; they came again.
+    pub failed: u64,
+    /// Bytes of frames delivered, before compression.
+    pub bytes_sent: u64,
+}
+
+/// One backfill.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct BackfillStatus {
+    /// Start, UTC.
+    pub from: String,
+    /// End, UTC.
+    pub to: String,
+    /// Whether records are sent again that were sent before.
+    pub resend: bool,
+    /// `waiting`, `open` or `complete`.
+    pub state: &'static str,
+    /// Where its next window begins, UTC.
+    pub position_in_utc: Option<Timestamp>,
+}
+
+/// Reads the status of one service.
+///
+/// # Errors
+/// StateError 700 when the state cannot be read.
+pub async fn read(
+    state: &impl StateStore,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<ServiceStatus, Error> {
+    let partition = settings.partition();
+    let rows = |first: String, last: String| {
+        let partition = partition.clone();
+        async move {
+            let answer = state.query(&partition, &first, &last).await;
+            answer.map_err(|cause| Error::new(ErrorType::StateError, code::STATE, cause.to_string()))
+        }
+    };
+    let checkpoint = match rows(CHECKPOINT_KEY.to_owned(), CHECKPOINT_KEY.to_owned()).await?.first() {
+        Some(row) => Checkpoint::read(row)?,
+        None => Checkpoint::default(),
+    };
+    let first_hour = hour_of(now - SignedDuration::from_hours(LEDGER_HOURS - 1));
+    let ledger_rows =
+        rows(format!("{LEDGER_PREFIX}{first_hour}"), format!("{LEDGER_PREFIX}{}", hour_of(now))).await?;
+    let backfill_rows = rows(BACKFILL_PREFIX.to_owned(), format!("{BACKFILL_PREFIX}~")).await?;
+    let holds_lease = checkpoint.lease_expires_at.is_some_and(|end| end >= now.as_millisecond());
+    Ok(ServiceStatus {
+        service: settings.service.function,
+        input: settings.service.input,
+        name: settings.service.name,
+        last_event_time_in_utc: checkpoint.last_event_time_in_utc,
+        complete_to_in_utc: checkpoint.complete_to_in_utc,
+        lag_seconds: checkpoint.complete_to_in_utc.map(|end| now.duration_since(end).as_secs()),
+        last_pull_in_utc: checkpoint.last_pull_in_utc,
+        last_result: checkpoint.last_result.clone(),
+        last_error: checkpoint.last_error.clone(),
+        not_before_in_utc: checkpoint.not_before_in_utc.filter(|instant| *instant > now),
+        running: checkpoint.lease_owner.clone().filter(|_| holds_lease),
+        last_24_hours: sum(&ledger_rows, &checkpoint, &first_hour),
+        pending_retries: 0,
+        backfills: backfill_rows.iter().filter_map(backfill_of).collect(),
+    })
+}
+
+fn hour_of(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H").to_string()
+}
+
+/// Sums the rows, and the counts that wait in the checkpoint for a commit with rows.
+fn sum(rows: &[Row], checkpoint: &Checkpoint, first_hour: &str) -> Ledger {
+    let in_rows = |name: &str| {
+        rows.iter().filter_map(|row| row.fields.get(name).and_then(Value::as_u64)).sum::<u64>()
+    };
+    let waiting = |name: &str| {
+        let recent = checkpoint.ledger_carry.range(first_hour.to_owned()..);
+        recent.filter_map(|(_, counts)| counts.get(name)).sum::<u64>()
+    };
+    let total = |name: &str| in_rows(name) + waiting(name);
+    Ledger {
+        requests: total("requests"),
+        received: total("received"),
+        duplicates: total("duplicates"),
+        delivered: total("delivered"),
+        failed: total("failed"),
+        bytes_sent: total("bytes_sent"),
+    }
+}
+
+/// A row `request#{from}#{to}#{mode}`; with a fifth part it is a request that nobody has begun yet.
+fn backfill_of(row: &Row) -> Option<BackfillStatus> {
+    let mut parts = row.key.strip_prefix(BACKFILL_PREFIX)?.split('#');
+    let (from, to, mode) = (parts.next()?.to_owned(), parts.next()?.to_owned(), parts.next()?);
+    let is_complete = row.fields.get("complete").and_then(Value::as_bool).unwrap_or(false);
+    let walk: Walk = serde_json::from_value(Value::Object(row.fields.clone())).unwrap_or_default();
+    let state = match (parts.next(), is_complete) {
+        (Some(_), _) => "waiting",
+        (None, true) => "complete",
+        (None, false) => "open",
+    };
+    let position_in_utc = walk.cursor.or(walk.window_from);
+    Some(BackfillStatus { from, to, resend: mode == "resend", state, position_in_utc })
+}

@@ -1,0 +1,119 @@
+//! How the process is asked to stop, and how a running invocation hears of it.
+//!
+//! The first SIGTERM or Ctrl-C flips one value that every task watches. A running invocation is not cut off: its source
+//! says "out of time", so the run loop delivers and commits what it has and gives its lease back. A second Ctrl-C ends
+//! the process at once; what that repeats is one batch.
+
+use collector::ports::{Page, PageRequest, Source, SourceError, SourceStats};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+/// Exit code of a process that a second Ctrl-C ended: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Tells whether the process shall stop. Clones hear the same.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    asked: watch::Receiver<bool>,
+}
+
+/// Asks everyone who holds the [`Stop`] of the same pair to stop.
+#[derive(Debug)]
+pub struct Stopper {
+    asked: watch::Sender<bool>,
+}
+
+impl Stopper {
+    /// Asks to stop. Asking again changes nothing.
+    pub fn stop(&self) {
+        self.asked.send_replace(true);
+    }
+}
+
+/// A pair of which one half asks and the other hears.
+pub fn pair() -> (Stopper, Stop) {
+    let (sender, receiver) = watch::channel(false);
+    (Stopper { asked: sender }, Stop { asked: receiver })
+}
+
+/// Listens to SIGTERM and Ctrl-C in a task of its own. A second Ctrl-C ends the process with exit code 130.
+pub fn on_signals() -> Stop {
+    let (stopper, stop) = pair();
+    tokio::spawn(async move {
+        first_signal().await;
+        tracing::info!("stopping: running pulls are ended cleanly, press ctrl-c again to end at once");
+        stopper.stop();
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(INTERRUPTED);
+        }
+    });
+    stop
+}
+
+#[cfg(unix)]
+async fn first_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(cause) => {
+            tracing::warn!("SIGTERM cannot be heard ({cause}): only ctrl-c stops this process cleanly");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn first_signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+impl Stop {
+    /// True once somebody asked.
+    pub fn is_asked(&self) -> bool {
+        *self.asked.borrow()
+    }
+
+    /// Returns once somebody asks; never when nobody can any more.
+    pub async fn asked(&mut self) {
+        if self.asked.wait_for(|asked| *asked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A source that is out of time once the process shall stop.
+pub(crate) struct Stoppable<S> {
+    pub(crate) source: S,
+    pub(crate) stop: Stop,
+}
+
+impl<S: Source> Source for Stoppable<S> {
+    async fn prepare(&mut self, deadline: Timestamp) -> Result<(), SourceError> {
+        tokio::select! {
+            biased;
+            () = self.stop.asked() => Err(SourceError::OutOfTime),
+            outcome = self.source.prepare(deadline) => outcome,
+        }
+    }
+
+    async fn page(&mut self, request: &PageRequest) -> Result<Page, SourceError> {
+        tokio::select! {
+            biased;
+            () = self.stop.asked() => Err(SourceError::OutOfTime),
+            outcome = self.source.page(request) => outcome,
+        }
+    }
+
+    fn fingerprint(&self) -> String {
+        self.source.fingerprint()
+    }
+
+    fn stats(&self) -> SourceStats {
+        self.source.stats()
+    }
+}

@@ -1,0 +1,177 @@
+//! What an API says when it refuses: its own code, its words and the request id, gathered from the shapes in use.
+//!
+//! Microsoft's APIs answer `{"error": {"code", "message", "innerError"}}`, spell `innerError` in two ways, nest it, leave
+//! codes empty, or send a page of HTML from a gateway. Nothing here fails: an answer that cannot be read has no code.
+
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+/// Longest excerpt of foreign text in a message of ours, in characters.
+const EXCERPT: usize = 300;
+
+/// An API's own words about a request that it refuses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    /// `error.code`, or empty.
+    pub(crate) code: String,
+    /// `error.message` on one line, cut to a readable length, or empty.
+    pub(crate) message: String,
+    /// What Microsoft's support asks for.
+    pub(crate) request_id: Option<String>,
+}
+
+impl Complaint {
+    /// Reads an answer's headers and body.
+    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
+        let header_id = request_id(headers);
+        let Ok(document) = serde_json::from_slice::<Value>(body) else {
+            return Self { code: String::new(), message: describe_text(body), request_id: header_id };
+        };
+        let error = document.get("error").unwrap_or(&document);
+        // The first line says it; the others repeat ids and the time.
+        let described = || text(&document, "error_description")?.lines().next().map(str::to_owned);
+        let message = text(error, "message").or_else(described);
+        Self {
+            code: excerpt(&error_code(error)),
+            message: excerpt(&message.unwrap_or_default()),
+            request_id: header_id
+                .or_else(|| inner(error).find_map(|level| text(level, "request-id")))
+                .or_else(|| text(&document, "trace_id")),
+        }
+    }
+
+    /// The status and the words as part of a sentence: `403 Code: words (request id …)`.
+    pub(crate) fn sentence(&self, status: u16) -> String {
+        let mut sentence = status.to_string();
+        if !self.code.is_empty() {
+            sentence.push(' ');
+            sentence.push_str(&self.code);
+        }
+        if !self.message.is_empty() {
+            sentence.push_str(": ");
+            sentence.push_str(&self.message);
+        }
+        sentence.push_str(&self.suffix());
+        sentence
+    }
+
+    /// ` (request id …)`, or nothing.
+    pub(crate) fn suffix(&self) -> String {
+        self.request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
+    }
+
+    /// True if code or message contain the words, whatever their case.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        let words = words.to_lowercase();
+        self.message.to_lowercase().contains(&words) || self.code.to_lowercase().contains(&words)
+    }
+}
+
+/// The request id among the headers.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("request-id").or_else(|| headers.get("x-ms-request-id"))?.to_str().ok()?;
+    Some(excerpt(value))
+}
+
+/// Foreign text on one line, without control characters, cut to a readable length.
+pub(crate) fn excerpt(text: &str) -> String {
+    let one_line: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+    let mut words = one_line.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    if let Some((cut, _)) = words.char_indices().nth(EXCERPT) {
+        words.truncate(cut);
+        words.push('…');
+    }
+    words
+}
+
+/// What a body is that is no JSON, without showing it.
+pub(crate) fn describe_text(body: &[u8]) -> String {
+    match body.trim_ascii_start().first() {
+        None => "an empty body".to_owned(),
+        Some(b'<') => "an HTML or XML page".to_owned(),
+        Some(_) => format!("{} bytes that are no JSON", body.len()),
+    }
+}
+
+/// The outer code, or the first one inside when that is empty; OAuth has the code in place of the object.
+fn error_code(error: &Value) -> String {
+    if let Value::String(code) = error {
+        return code.clone();
+    }
+    std::iter::once(error)
+        .chain(inner(error))
+        .filter_map(|level| text(level, "code"))
+        .find(|code| !code.is_empty())
+        .unwrap_or_default()
+}
+
+/// The inner errors from the outside in.
+fn inner(error: &Value) -> impl Iterator<Item = &Value> {
+    std::iter::successors(next_level(error), |level| next_level(level))
+}
+
+fn next_level(level: &Value) -> Option<&Value> {
+    level.get("innerError").or_else(|| level.get("innererror"))
+}
+
+fn text(object: &Value, member: &str) -> Option<String> {
+    object.get(member)?.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn read(body: &str) -> Complaint {
+        Complaint::read(&HeaderMap::new(), body.as_bytes())
+    }
+
+    #[test]
+    fn every_shape_of_an_error_body_is_read() {
+        let table = [
+            (
+                r#"{"error":{"code":"A","message":"b","innerError":{"request-id":"c"}}}"#,
+                "400 A: b (request id c)",
+            ),
+            (
+                r#"{"error":{"code":"A","message":"b","innererror":{"request-id":"c"}}}"#,
+                "400 A: b (request id c)",
+            ),
+            (
+                r#"{"error":{"code":"","message":"b","innerError":{"innererror":{"code":"Deep","request-id":"c"}}}}"#,
+                "400 Deep: b (request id c)",
+            ),
+            (r#"{"error":{"code":"UnknownError","message":""}}"#, "400 UnknownError"),
+            (
+                r#"{"error":"invalid_client","error_description":"AADSTS1: x\r\ny","trace_id":"t"}"#,
+                "400 invalid_client: AADSTS1: x (request id t)",
+            ),
+            (r#"{"code":"A","message":"b"}"#, "400 A: b"),
+            (r#"{"error":{"code":5,"message":null}}"#, "400"),
+            ("[]", "400"),
+            ("", "400: an empty body"),
+            (" <html>secret</html>", "400: an HTML or XML page"),
+            ("upstream", "400: 8 bytes that are no JSON"),
+        ];
+        for (body, sentence) in table {
+            assert_eq!(read(body).sentence(400), sentence, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_the_request_before_the_body_does() {
+        let mut headers = HeaderMap::new();
+        headers.insert("request-id", HeaderValue::from_static("outer"));
+        let complaint = Complaint::read(&headers, br#"{"error":{"innerError":{"request-id":"inner"}}}"#);
+        assert_eq!(complaint.request_id.as_deref(), Some("outer"));
+    }
+
+    #[test]
+    fn long_words_are_cut_between_characters() {
+        let cut = excerpt(&"ä".repeat(1000));
+        assert_eq!(cut.chars().count(), EXCERPT + 1);
+        assert_eq!(excerpt("a\n\tb\u{0}c"), "a b c");
+    }
+}

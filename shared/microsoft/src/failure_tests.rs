@@ -1,0 +1,230 @@
+//! The error table: an answer of the API on one side, what the run loop is told on the other.
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+
+use super::*;
+
+const ENDPOINT: &str = "https://graph.example/v1.0/auditLogs/signIns";
+
+fn now() -> Timestamp {
+    "2026-11-20T10:00:00Z".parse().unwrap()
+}
+
+fn context() -> Context<'static> {
+    Context {
+        endpoint: ENDPOINT,
+        contact: Contact::First,
+        target: Target::Window,
+        window_from: "2026-11-20T09:00:00Z".parse().unwrap(),
+        now: now(),
+        filter: "(time) and (mine eq 1)",
+        additional_filter: None,
+        permission: "AuditLog.Read.All",
+    }
+}
+
+fn refused(status: u16, code: &str, message: &str) -> Failure {
+    let body =
+        serde_json::json!({"error": {"code": code, "message": message, "innerError": {"request-id": "r-1"}}});
+    let answer = Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+        body: Bytes::from(body.to_string()),
+    };
+    Failure::refused(&answer, now())
+}
+
+/// A short form of what the run loop is told.
+fn told(failure: &Failure, context: &Context<'_>) -> String {
+    match source_error(failure, context) {
+        SourceError::Fatal(error) => format!("fatal {} {error}", error.error_type.as_str()),
+        SourceError::TooHeavy(error) => format!("heavy {} {error}", error.error_type.as_str()),
+        SourceError::LinkExpired(_) => "link expired".to_owned(),
+        SourceError::StartTooOld { minimum, .. } => format!("start too old {minimum:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_first_refusal_says_that_the_source_is_not_pullable_and_what_to_do() {
+    let table = [
+        (
+            refused(
+                403,
+                "Authentication_MSGraphPermissionMissing",
+                "Calling principal lacks AuditLog.Read.All, X.Read.",
+            ),
+            "[102] Failed to fetch data from https://graph.example/v1.0/auditLogs/signIns. Source is not pullable. 403 \
+             Authentication_MSGraphPermissionMissing: Calling principal lacks AuditLog.Read.All, X.Read. (request id \
+             r-1); grant the application permission AuditLog.Read.All, X.Read and give admin consent",
+        ),
+        (refused(403, NO_LICENCE, "Neither"), "licence"),
+        (
+            refused(403, NO_DIRECTORY_ACCESS, "Failed to do premium license check"),
+            "permission Directory.Read.All",
+        ),
+        (refused(403, "", "no"), "grant the application permission AuditLog.Read.All"),
+        (
+            refused(401, "InvalidAuthenticationToken", "no"),
+            "grant the application permission AuditLog.Read.All",
+        ),
+        (refused(404, "", ""), "correct override_base_url"),
+        (refused(400, "BadRequest", "Resource not found for the segment 'x'."), "does not have the endpoint"),
+        (refused(400, "", "Query option 'Skip' is not allowed."), "400: Query option 'Skip' is not allowed."),
+    ];
+    for (failure, words) in table {
+        let told = told(&failure, &context());
+        assert!(
+            told.starts_with("fatal SetupError [102] ") && told.contains(words),
+            "{told} should say {words}"
+        );
+    }
+}
+
+#[test]
+fn a_later_refusal_is_an_api_error_with_its_status() {
+    let later = Context { contact: Contact::Established, ..context() };
+    for status in [302, 400, 401, 403, 404, 405, 410, 412] {
+        let told = told(&refused(status, "Code", "words"), &later);
+        let begin = format!(
+            "fatal ApiError [{status}] Error during API call to {ENDPOINT}: {status} Code: words (request id r-1)"
+        );
+        assert!(told.starts_with(&begin), "{told}");
+    }
+    let first = told(&refused(405, "Code", "words"), &context());
+    assert!(first.starts_with("fatal ApiError [405]"), "only four statuses speak of the setup: {first}");
+}
+
+#[test]
+fn overload_is_told_by_its_status_alone() {
+    let words =
+        "This request is throttled. Please try again after the value specified in the Retry-After header.";
+    let table = [
+        (
+            refused(429, "UnknownError", words),
+            format!("fatal ApiError [429] 429 Error during API call to {ENDPOINT}: 429"),
+        ),
+        (
+            refused(429, "UnknownError", ""),
+            format!("fatal ApiError [429] 429 Error during API call to {ENDPOINT}"),
+        ),
+        (refused(500, "", ""), format!("fatal ApiError [498] Error during API call to {ENDPOINT}: 500")),
+        (refused(502, "", ""), format!("fatal ApiError [498] Error during API call to {ENDPOINT}: 502")),
+        (refused(503, "", ""), format!("fatal ApiError [498] Error during API call to {ENDPOINT}: 503")),
+        (refused(509, "", ""), format!("fatal ApiError [498] Error during API call to {ENDPOINT}: 509")),
+        (refused(504, "", ""), format!("heavy ApiError [498] Error during API call to {ENDPOINT}: 504")),
+        (refused(408, "", ""), format!("heavy ApiError [498] Error during API call to {ENDPOINT}: 408")),
+    ];
+    for contact in [Contact::First, Contact::Established] {
+        for (failure, begin) in &table {
+            let told = told(failure, &Context { contact, ..context() });
+            assert!(told.starts_with(begin.as_str()), "{told} should begin with {begin}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_page_link_restarts_the_window() {
+    let link = Context { target: Target::Link, ..context() };
+    let established = Context { target: Target::Link, contact: Contact::Established, ..context() };
+    let table = [
+        refused(400, "", "Invalid Skip Token"),
+        refused(400, "BadRequest", "Invalid Skip Token, skip token is null"),
+        refused(400, "Directory_ExpiredPageToken", "The specified page token value has expired."),
+        refused(404, "", ""),
+        refused(410, "", ""),
+    ];
+    for failure in table {
+        assert_eq!(told(&failure, &link), "link expired");
+        assert_eq!(told(&failure, &established), "link expired");
+        assert_ne!(told(&failure, &context()), "link expired", "without a link there is none to expire");
+    }
+    assert!(told(&refused(400, "", "odd"), &established).starts_with("fatal ApiError [400]"));
+}
+
+#[test]
+fn a_start_before_the_oldest_record_is_told_with_the_minimum() {
+    let words = "Specified argument was out of the range of valid values. (Parameter 'Minimum allowed time for \
+                 activityDateTime is 2/5/2023 12:00:00 AM')";
+    assert_eq!(told(&refused(400, "", words), &context()), "start too old Some(2023-02-05T00:00:00Z)");
+    let table = [
+        ("Minimum allowed time for createdDateTime is 12/31/2025 1:02:03 PM", Some("2025-12-31T13:02:03Z")),
+        ("Minimum allowed time for x is 2026-10-20T00:00:00Z.", Some("2026-10-20T00:00:00Z")),
+        ("Minimum allowed time for x is yesterday", None),
+    ];
+    for (words, minimum) in table {
+        let minimum: Option<Timestamp> = minimum.map(|text| text.parse().unwrap());
+        assert_eq!(
+            told(&refused(400, "", words), &context()),
+            format!("start too old {minimum:?}"),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_filter_blames_the_start_only_when_nothing_else_can_be_wrong() {
+    let failure = refused(400, "BadRequest", "Invalid filter clause");
+    let old = Context { window_from: "2026-11-12T10:00:00Z".parse().unwrap(), ..context() };
+    assert_eq!(told(&failure, &old), "start too old None");
+
+    let young = told(&failure, &context());
+    assert!(
+        young.starts_with("fatal PullError [301] ") && young.contains("(time) and (mine eq 1)"),
+        "{young}"
+    );
+
+    let own = told(&failure, &Context { additional_filter: Some("mine eq 1"), ..old });
+    assert!(
+        own.starts_with("fatal PullError [301] ") && own.contains("filter mine eq 1: 400 BadRequest"),
+        "{own}"
+    );
+    assert!(own.ends_with("correct additional_filter"), "{own}");
+
+    for words in ["Unsupported or invalid query filter clause", "Syntax error at position 4 in 'x y'."] {
+        let told = told(&refused(400, "", words), &context());
+        assert!(told.starts_with("fatal PullError [301] "), "{told}");
+    }
+}
+
+#[test]
+fn broken_transport_is_told_by_what_may_help() {
+    let table = [
+        (TransportFailure::TimedOut, "heavy ApiError [498]", "no complete answer within 60 s"),
+        (TransportFailure::TooLarge, "heavy ApiError [498]", "larger than 7 bytes"),
+        (
+            TransportFailure::Unreachable("refused".to_owned()),
+            "fatal ApiError [498]",
+            "no connection: refused",
+        ),
+        (TransportFailure::Disconnected("reset".to_owned()), "fatal ApiError [498]", "broke off: reset"),
+        (TransportFailure::BrokeOff(HeaderMap::new()), "fatal PullError [300]", "the body broke off"),
+    ];
+    for (transport, begin, words) in table {
+        let failure = Failure::transport(transport, Duration::from_secs(60), 7).unwrap();
+        let told = told(&failure, &context());
+        assert!(told.starts_with(begin) && told.contains(words), "{told}");
+    }
+    assert!(Failure::transport(TransportFailure::OutOfTime, Duration::ZERO, 0).is_none());
+}
+
+#[test]
+fn only_what_may_pass_is_tried_again() {
+    let table = [
+        (refused(429, "", ""), Retry::AfterWait),
+        (refused(500, "", ""), Retry::AfterWait),
+        (refused(503, "", ""), Retry::AfterWait),
+        (refused(504, "", ""), Retry::AfterWait),
+        (refused(408, "", ""), Retry::AfterWait),
+        (refused(403, NO_LICENCE, ""), Retry::AfterWait),
+        (refused(401, "", ""), Retry::AfterLogin),
+        (refused(403, "other", ""), Retry::Never),
+        (refused(400, "", ""), Retry::Never),
+        (refused(404, "", ""), Retry::Never),
+        (refused(302, "", ""), Retry::Never),
+    ];
+    for (failure, retry) in table {
+        assert_eq!(failure.kind.retryable(), retry, "{failure:?}");
+    }
+}

@@ -1,0 +1,34 @@
+//! The waits and bounds of one request: how often it is repeated, how long it may take, how large its answer may be.
+//!
+//! The defaults are what production uses. They are values, not constants, so that a test of the third retry does not
+//! take seconds.
+
+use std::time::Duration;
+
+/// Waits and bounds. `Default` is production.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// Repeats of one request after its first attempt.
+    pub retries: u32,
+    /// Wait before the first repeat when the API names none; it doubles with each repeat.
+    pub retry_base: Duration,
+    /// Longest wait that is not the API's own wish.
+    pub retry_cap: Duration,
+    /// Longest time for one attempt, from connecting to the last byte of the answer.
+    pub attempt_timeout: Duration,
+    /// Largest answer in bytes, after decompression.
+    pub body_limit: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            retries: 3,
+            retry_base: Duration::from_secs(1),
+            retry_cap: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(60),
+            // Ten times the largest page seen (1,000 sign-ins with conditional access detail), and it fits the memory.
+            body_limit: 256 * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A simulated API: records that become visible over time, pages in any order, scripted faults.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use collector::error::{Error, ErrorType};
+use collector::ports::{Page, PageRequest, Source, SourceError, SourceStats};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::drive::step;
+
+/// One record of the simulated API.
+#[derive(Debug, Clone)]
+pub struct Emitted {
+    /// Its event time.
+    pub time: Timestamp,
+    /// From when on the API shows it.
+    pub visible_from: Timestamp,
+    /// Its raw text.
+    pub text: Bytes,
+}
+
+/// What goes wrong with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageFault {
+    /// The page link is refused (a first page passes).
+    LinkExpired,
+    /// The query is too heavy.
+    TooHeavy,
+    /// Come back in so many seconds.
+    Throttled(i64),
+    /// A failure for good.
+    Fatal,
+    /// The page is empty, but goes on.
+    EmptyPage,
+    /// The page holds its records twice.
+    Doubled,
+    /// The page is in reverse order.
+    Reversed,
+}
+
+/// The API as one invocation sees it.
+#[derive(Debug)]
+pub struct ScriptedSource<'a> {
+    /// Everything that is or will be there.
+    pub records: &'a [Emitted],
+    /// Records of one page.
+    pub page_size: usize,
+    /// The present.
+    pub now: Timestamp,
+    /// One entry for each of the next requests.
+    pub faults: VecDeque<Option<PageFault>>,
+    /// Every request so far.
+    pub requests: Vec<PageRequest>,
+}
+
+impl<'a> ScriptedSource<'a> {
+    /// The API without faults.
+    pub fn new(records: &'a [Emitted], page_size: usize, now: Timestamp) -> Self {
+        Self { records, page_size, now, faults: VecDeque::new(), requests: Vec::new() }
+    }
+}
+
+impl Source for ScriptedSource<'_> {
+    async fn prepare(&mut self, _deadline: Timestamp) -> Result<(), SourceError> {
+        step().await;
+        Ok(())
+    }
+
+    async fn page(&mut self, request: &PageRequest) -> Result<Page, SourceError> {
+        step().await;
+        self.requests.push(request.clone());
+        let fault = self.faults.pop_front().flatten();
+        let failure = Error::new(ErrorType::ApiError, 498, "scripted");
+        match fault {
+            Some(PageFault::LinkExpired) if request.link.is_some() => {
+                return Err(SourceError::LinkExpired("scripted".to_owned()));
+            }
+            Some(PageFault::TooHeavy) => return Err(SourceError::TooHeavy(failure)),
+            Some(PageFault::Throttled(seconds)) => {
+                return Err(SourceError::Throttled { until: self.now + SignedDuration::from_secs(seconds) });
+            }
+            Some(PageFault::Fatal) => return Err(SourceError::Fatal(failure)),
+            _ => {}
+        }
+        // A link says behind which record, in order of time, the page starts: late records do not shift it.
+        let mut inside: Vec<(usize, &Emitted)> = self
+            .records
+            .iter()
+            .enumerate()
+            .filter(|(_, record)| record.visible_from <= self.now)
+            .filter(|(_, record)| request.window.from <= record.time && record.time <= request.window.to)
+            .collect();
+        inside.sort_by_key(|(index, record)| (record.time, *index));
+        let place =
+            |(index, record): &(usize, &Emitted)| format!("{:020}.{index:06}", record.time.as_microsecond());
+        let mut rest: Vec<_> = match &request.link {
+            Some(link) => inside.into_iter().filter(|entry| place(entry) > *link).collect(),
+            None => inside,
+        };
+        if fault == Some(PageFault::EmptyPage) {
+            let next = Some(request.link.clone().unwrap_or_default());
+            return Ok(Page { records: Vec::new(), next, warnings: Vec::new() });
+        }
+        let has_more = rest.len() > self.page_size;
+        rest.truncate(self.page_size);
+        let next = if has_more { rest.last().map(place) } else { None };
+        let mut records: Vec<Bytes> = rest.iter().map(|(_, record)| record.text.clone()).collect();
+        match fault {
+            Some(PageFault::Doubled) => records.extend(records.clone()),
+            Some(PageFault::Reversed) => records.reverse(),
+            _ => {}
+        }
+        step().await;
+        Ok(Page { records, next, warnings: Vec::new() })
+    }
+
+    fn fingerprint(&self) -> String {
+        "scripted".to_owned()
+    }
+
+    fn stats(&self) -> SourceStats {
+        SourceStats { requests: self.requests.len() as u64, throttled: 0 }
+    }
+}

@@ -1,0 +1,46 @@
+//! Records as the audit logs give them, made up from a seed.
+//!
+//! The same seed and time always give the same bytes. The shapes follow Microsoft's resource pages; the content is
+//! this project's own. On purpose they hold what a collector must carry through unharmed: escapes of every kind, text
+//! beyond ASCII, nulls, empty collections, numbers whose spelling a rewrite would change (`-122.120`, `1E0`), and
+//! event times with 0 to 7 fractional digits, many of them on the same whole second.
+
+mod content;
+mod directory_audit;
+mod provisioning;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+
+pub use self::directory_audit::directory_audit;
+pub use self::provisioning::provisioning;
+pub use self::sign_in::{sign_in, sized_sign_in};
+
+use jiff::Timestamp;
+
+use crate::tenant::Endpoint;
+use content::Dice;
+
+/// The sign-in event types that Microsoft names.
+pub const SIGN_IN_EVENT_TYPES: [&str; 4] =
+    ["interactiveUser", "nonInteractiveUser", "servicePrincipal", "managedIdentity"];
+
+/// A record for that endpoint; for beta sign-ins the seed chooses the event type.
+pub fn record(endpoint: Endpoint, seed: u64, time: Timestamp) -> String {
+    match endpoint {
+        Endpoint::DirectoryAudits => directory_audit(seed, time),
+        Endpoint::Provisioning => provisioning(seed, time),
+        Endpoint::SignIns => sign_in(seed, time, &[]),
+        Endpoint::SignInsBeta => sign_in(seed, time, &[Dice::new(seed, "event type").one_of(&SIGN_IN_EVENT_TYPES)]),
+    }
+}
+
+/// The instant with that many fractional digits (0 to 7; the rest is cut off), as a record writes it.
+pub fn time_text(time: Timestamp, digits: usize) -> String {
+    let whole = time.strftime("%Y-%m-%dT%H:%M:%S");
+    let nanoseconds = format!("{:09}", time.subsec_nanosecond());
+    match nanoseconds.get(..digits.min(7)) {
+        Some(fraction) if !fraction.is_empty() => format!("{whole}.{fraction}Z"),
+        _ => format!("{whole}Z"),
+    }
+}

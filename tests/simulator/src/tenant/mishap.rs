@@ -1,0 +1,106 @@
+//! What a fault puts in the place of an answer, and what it does to one on its way.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::fault::{Fault, RetryAfter, Shape};
+use super::{Ids, Outcome};
+use crate::clock::http_date;
+use crate::http::{Answer, Delivery};
+
+const JSON: &str = "application/json";
+
+/// Waits as the fault says; gives what stands for the answer, if the fault is of that kind.
+pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, now: Timestamp) -> Option<Outcome> {
+    let answer = match fault {
+        Fault::Delay(duration) => {
+            tokio::time::sleep(*duration).await;
+            return None;
+        }
+        Fault::Hold(gate) => {
+            gate.pass().await;
+            return None;
+        }
+        Fault::Status { code, body, headers } => {
+            let mut answer = match body {
+                Some(text) => Answer::new(*code, JSON, text.clone()),
+                None => ids.error(*code, usual_code(*code), "As the script says.", now),
+            };
+            answer.headers.extend(headers.iter().cloned());
+            answer
+        }
+        Fault::TooManyRequests(retry_after) => too_many_requests(*retry_after, ids, now),
+        Fault::GatewayTimeout => ids.error(504, "UnknownError", "", now),
+        Fault::Html => {
+            let page = "<!DOCTYPE html><html><head><title>Service unavailable</title></head><body></body></html>";
+            Answer::new(200, "text/html", page)
+        }
+        Fault::NotJson => Answer::new(200, JSON, "{\"value\": [ this is not JSON"),
+        Fault::WrongShape(shape) => Answer::new(200, JSON, wrong_shape(*shape)),
+        Fault::CloseBeforeAnswer => broken(Delivery::Close),
+        Fault::Reset => broken(Delivery::Reset),
+        Fault::Truncate { .. }
+        | Fault::SlowBody { .. }
+        | Fault::ExpireLinks
+        | Fault::ForeignNextLink { .. }
+        | Fault::LoopNextLink
+        | Fault::EmptyPageWithNext
+        | Fault::DuplicateRecords
+        | Fault::ShuffleOrder
+        | Fault::TokenRevoked
+        | Fault::ExtraHeaders(_) => return None,
+    };
+    Some(Outcome { note: Some(format!("scripted: {fault:?}")), ..Outcome::of(answer) })
+}
+
+/// What the fault does to a finished answer.
+pub(super) fn on_the_way(fault: &Fault, outcome: &mut Outcome) {
+    match fault {
+        Fault::Truncate { at } => outcome.answer.delivery = Delivery::Cut { body_bytes: *at },
+        Fault::SlowBody { piece, pause } => {
+            outcome.answer.delivery = Delivery::Slow { piece: *piece, pause: *pause };
+        }
+        Fault::ExtraHeaders(headers) => outcome.answer.headers.extend(headers.iter().cloned()),
+        _ => {}
+    }
+    outcome.note.get_or_insert_with(|| format!("scripted: {fault:?}"));
+}
+
+/// 429 in the words of the reporting service.
+pub(super) fn too_many_requests(retry_after: RetryAfter, ids: &Ids, now: Timestamp) -> Answer {
+    let message = "This request is throttled. Please try again after the value specified in the Retry-After header.";
+    let answer = ids.error(429, "UnknownError", message, now);
+    match retry_after {
+        RetryAfter::Seconds(seconds) => answer.with_header("Retry-After", seconds.to_string()),
+        RetryAfter::Date(wait) => {
+            answer.with_header("Retry-After", http_date(now.checked_add(wait).unwrap_or(Timestamp::MAX)))
+        }
+        RetryAfter::Absent => answer,
+    }
+}
+
+fn broken(delivery: Delivery) -> Answer {
+    Answer { delivery, ..Answer::new(500, JSON, "") }
+}
+
+fn usual_code(status: u16) -> &'static str {
+    match status {
+        400 => "BadRequest",
+        401 => "InvalidAuthenticationToken",
+        403 => "Forbidden",
+        404 => "ResourceNotFound",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        _ => "UnknownError",
+    }
+}
+
+fn wrong_shape(shape: Shape) -> String {
+    let body = match shape {
+        Shape::ValueMissing => json!({ "@odata.context": "nothing else" }),
+        Shape::ValueIsObject => json!({ "value": { "id": "no array" } }),
+        Shape::TopLevelArray => json!([{ "id": "no page" }]),
+        Shape::Null => json!(null),
+    };
+    body.to_string()
+}

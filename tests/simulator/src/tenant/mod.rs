@@ -1,0 +1,302 @@
+//! A Microsoft tenant: login, and the four audit-log collections of Graph.
+//!
+//! Records are emitted by the test (or the binary) and served as Graph serves them: filters are parsed and evaluated,
+//! tokens checked, pages cut, next links opaque. Faults come from a script. Every request is written down, with the
+//! reason when it was refused, so that a test can say what a collector did and not only what came out.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use simulator::tenant::{Endpoint, Fault, Rule, Tenant, TenantConfig};
+//!
+//! let tenant = Tenant::start(TenantConfig::default()).await?;
+//! tenant.emit(Endpoint::SignIns, simulator::records::sign_in(1, jiff::Timestamp::now(), &[]))?;
+//! tenant.script(vec![Rule::on_endpoint(Endpoint::SignIns, Fault::GatewayTimeout).nth(1)]);
+//! println!("override_base_url: {}", tenant.base_url());
+//! # Ok(())
+//! # }
+//! ```
+
+mod assertion;
+mod config;
+mod endpoint;
+mod fault;
+mod filter;
+mod links;
+mod log;
+mod login;
+mod mishap;
+mod page;
+mod query;
+mod store;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod tokens;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::json;
+
+pub use self::config::{
+    Application, BodyStyle, ClientSecret, Compression, LinkPlace, PageSize, Paging, TenantConfig, Throttle,
+};
+pub use self::endpoint::Endpoint;
+pub use self::fault::{Fault, Gate, RetryAfter, Rule, Shape, Target};
+pub use self::log::{Addressee, PageKind, RequestSeen};
+pub use self::store::{RecordRefused, Visibility};
+pub use crate::occurrence::Occurrence;
+
+use self::fault::Script;
+use self::links::LinkBook;
+use self::log::RequestLog;
+use self::store::{Moment, Store};
+use self::throttle::ThrottleBook;
+use self::tokens::TokenBook;
+use crate::clock::http_date;
+use crate::http::{Answer, Delivery, Handler, Request, Server};
+use crate::sync::{locked, request_id};
+
+type Hook = Arc<dyn Fn(&RequestSeen) + Send + Sync>;
+
+/// A running tenant. Cheap to clone; dropping the last clone stops it.
+#[derive(Clone)]
+pub struct Tenant {
+    server: Server,
+    state: Arc<State>,
+}
+
+struct State {
+    config: TenantConfig,
+    applications: Mutex<Vec<Application>>,
+    store: Mutex<Store>,
+    tokens: Mutex<TokenBook>,
+    links: Mutex<LinkBook>,
+    throttle: Mutex<ThrottleBook>,
+    script: Mutex<Script>,
+    log: Mutex<RequestLog>,
+    hook: Mutex<Option<Hook>>,
+}
+
+impl Tenant {
+    /// Starts a tenant.
+    pub async fn start(config: TenantConfig) -> io::Result<Self> {
+        let listen = config.listen;
+        let state = Arc::new(State {
+            applications: Mutex::new(config.applications.clone()),
+            config,
+            store: Mutex::default(),
+            tokens: Mutex::new(TokenBook::default()),
+            links: Mutex::default(),
+            throttle: Mutex::default(),
+            script: Mutex::default(),
+            log: Mutex::default(),
+            hook: Mutex::new(None),
+        });
+        let server = Server::start(listen, Arc::clone(&state)).await?;
+        Ok(Self { server, state })
+    }
+
+    /// Stops listening and cuts all connections.
+    pub fn stop(&self) {
+        self.server.stop();
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Root of login and API alike, without a trailing slash: `http://127.0.0.1:…`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &TenantConfig {
+        &self.state.config
+    }
+
+    /// Replaces the registered applications: secrets rotate, certificates are revoked.
+    pub fn set_applications(&self, applications: Vec<Application>) {
+        *locked(&self.state.applications) = applications;
+    }
+
+    /// Makes all tokens given so far invalid.
+    pub fn revoke_tokens(&self) {
+        locked(&self.state.tokens).revoke_all();
+    }
+
+    /// Makes all next links given so far invalid.
+    pub fn expire_links(&self) {
+        locked(&self.state.links).expire_all();
+    }
+
+    /// Emits a record, seen at once; gives its number. Its bytes are served as they are.
+    pub fn emit(&self, endpoint: Endpoint, json_text: String) -> Result<u64, RecordRefused> {
+        self.emit_when(endpoint, json_text, Visibility::Now)
+    }
+
+    /// Emits a record that is seen later.
+    pub fn emit_when(
+        &self,
+        endpoint: Endpoint,
+        json_text: String,
+        visibility: Visibility,
+    ) -> Result<u64, RecordRefused> {
+        self.emit_at(endpoint, json_text, None, visibility)
+    }
+
+    /// Emits a record whose place in time is `time`, whatever it says of itself (`None`: what it says).
+    pub fn emit_at(
+        &self,
+        endpoint: Endpoint,
+        json_text: String,
+        time: Option<Timestamp>,
+        visibility: Visibility,
+    ) -> Result<u64, RecordRefused> {
+        let requests = locked(&self.state.log).count(Addressee::Graph(endpoint));
+        locked(&self.state.store).emit(endpoint, json_text, time, visibility, requests)
+    }
+
+    /// Changes the text of an emitted record; its place stays.
+    pub fn replace(&self, endpoint: Endpoint, number: u64, json_text: String) -> Result<(), RecordRefused> {
+        locked(&self.state.store).replace(endpoint, number, json_text)
+    }
+
+    /// The bytes of all records emitted to the endpoint, in order of event time.
+    pub fn emitted(&self, endpoint: Endpoint) -> Vec<Bytes> {
+        locked(&self.state.store).emitted(endpoint).map(|record| record.raw.clone()).collect()
+    }
+
+    /// The bytes of those that the endpoint's next request would find, in order of event time.
+    pub fn visible(&self, endpoint: Endpoint) -> Vec<Bytes> {
+        let now = self.state.config.clock.now();
+        let oldest = now.saturating_sub(self.state.config.retention).unwrap_or(Timestamp::MIN);
+        let request = locked(&self.state.log).count(Addressee::Graph(endpoint)) + 1;
+        let moment = Moment { now, oldest, request };
+        locked(&self.state.store).visible(endpoint, moment).map(|record| record.raw.clone()).collect()
+    }
+
+    /// Replaces the script of faults; counting begins anew.
+    pub fn script(&self, rules: Vec<Rule>) {
+        *locked(&self.state.script) = Script::new(rules);
+    }
+
+    /// Calls `hook` when a request has come in, before it is answered.
+    pub fn on_request(&self, hook: impl Fn(&RequestSeen) + Send + Sync + 'static) {
+        *locked(&self.state.hook) = Some(Arc::new(hook));
+    }
+
+    /// All requests so far, logins too.
+    pub fn requests(&self) -> Vec<RequestSeen> {
+        locked(&self.state.log).all()
+    }
+}
+
+/// An answer and what the log shall say of it.
+struct Outcome {
+    answer: Answer,
+    records: usize,
+    note: Option<String>,
+}
+
+impl Outcome {
+    fn of(answer: Answer) -> Self {
+        Self { answer, records: 0, note: None }
+    }
+}
+
+/// The ids that Graph gives every answer.
+struct Ids {
+    request_id: String,
+    client_request_id: String,
+}
+
+impl Ids {
+    fn of(request: &Request) -> io::Result<Self> {
+        let request_id = request_id()?;
+        let client_request_id = request.header("client-request-id").map_or_else(|| request_id.clone(), str::to_owned);
+        Ok(Self { request_id, client_request_id })
+    }
+
+    /// Graph's error object.
+    fn error(&self, status: u16, code: &str, message: &str, now: Timestamp) -> Answer {
+        let body = json!({
+            "error": {
+                "code": code,
+                "message": message,
+                "innerError": {
+                    "date": now.strftime("%Y-%m-%dT%H:%M:%S").to_string(),
+                    "request-id": self.request_id,
+                    "client-request-id": self.client_request_id,
+                },
+            },
+        });
+        Answer::new(status, "application/json", body.to_string())
+    }
+}
+
+impl Handler for State {
+    async fn answer(&self, request: Request) -> Answer {
+        let addressee = addressee_of(&request.path);
+        let seen = locked(&self.log).enter(addressee, &request, self.config.clock.now());
+        let hook = locked(&self.hook).clone();
+        if let Some(hook) = hook {
+            hook(&seen);
+        }
+        let fault = locked(&self.script).strike(&seen);
+        let outcome = self.outcome(&request, &seen, fault.as_ref()).await.unwrap_or_else(|error| Outcome {
+            note: Some(format!("the simulator itself failed: {error}")),
+            ..Outcome::of(Answer::new(500, "text/plain", "the simulator itself failed"))
+        });
+        let Outcome { answer, records, note } = outcome;
+        let is_answered = !matches!(answer.delivery, Delivery::Close | Delivery::Reset);
+        locked(&self.log).answered(seen.number, is_answered.then_some(answer.status), records, note);
+        answer
+    }
+}
+
+impl State {
+    async fn outcome(&self, request: &Request, seen: &RequestSeen, fault: Option<&Fault>) -> io::Result<Outcome> {
+        let ids = Ids::of(request)?;
+        let scripted = match fault {
+            Some(fault) => mishap::instead_of_answer(fault, &ids, self.config.clock.now()).await,
+            None => None,
+        };
+        // A fault may have waited: the answer belongs to the time after it.
+        let now = self.config.clock.now();
+        let mut outcome = match (scripted, seen.addressee) {
+            (Some(outcome), _) => outcome,
+            (None, Addressee::Login) if request.method == "POST" => login::answer(self, request)?,
+            (None, Addressee::Graph(endpoint)) if request.method == "GET" => {
+                page::answer(self, &page::Call { request, seen, endpoint, fault, ids: &ids, now })?
+            }
+            (None, Addressee::Nobody) => {
+                let segment = request.path.rsplit('/').next().unwrap_or_default();
+                let message = format!("Resource not found for the segment '{segment}'.");
+                Outcome::of(ids.error(400, "BadRequest", &message, now))
+            }
+            (None, _) => Outcome::of(ids.error(405, "MethodNotAllowed", "The method is not allowed.", now)),
+        };
+        if let Some(fault) = fault {
+            mishap::on_the_way(fault, &mut outcome);
+        }
+        let headers = &mut outcome.answer.headers;
+        headers.push(("Date".to_owned(), http_date(now)));
+        headers.push(("request-id".to_owned(), ids.request_id));
+        headers.push(("client-request-id".to_owned(), ids.client_request_id));
+        Ok(outcome)
+    }
+}
+
+fn addressee_of(path: &str) -> Addressee {
+    match Endpoint::of_path(path) {
+        Some(endpoint) => Addressee::Graph(endpoint),
+        None if login::is_token_path(path) => Addressee::Login,
+        None => Addressee::Nobody,
+    }
+}

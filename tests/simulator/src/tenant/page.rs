@@ -1,0 +1,308 @@
+//! One page of a collection: who may ask, what was asked, which records, which next link, which bytes.
+//!
+//! The body is put together from the emitted bytes of the records; nothing in them is parsed and written again.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use flate2::Compression as Level;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use url::form_urlencoded::byte_serialize;
+
+use super::config::{BodyStyle, Compression, LinkPlace, Paging};
+use super::endpoint::Endpoint;
+use super::fault::{Fault, RetryAfter};
+use super::links::Position;
+use super::log::RequestSeen;
+use super::mishap::too_many_requests;
+use super::query::{Order, Query, Refusal, parse};
+use super::store::{Key, Moment, Record};
+use super::tokens::TokenRefused;
+use super::{Ids, Outcome, State};
+use crate::http::{Answer, Request};
+use crate::sync::locked;
+
+const CONTENT_TYPE: &str =
+    "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
+
+/// Everything about the request at hand.
+pub(super) struct Call<'a> {
+    pub(super) request: &'a Request,
+    pub(super) seen: &'a RequestSeen,
+    pub(super) endpoint: Endpoint,
+    pub(super) fault: Option<&'a Fault>,
+    pub(super) ids: &'a Ids,
+    pub(super) now: Timestamp,
+}
+
+/// Answers a request to a collection.
+pub(super) fn answer(state: &State, call: &Call<'_>) -> io::Result<Outcome> {
+    let authorization = call.request.header("authorization");
+    if matches!(call.fault, Some(Fault::TokenRevoked)) {
+        locked(&state.tokens).revoke(authorization);
+    }
+    let client_id = match locked(&state.tokens).check(authorization, call.now) {
+        Ok(client_id) => client_id,
+        Err(reason) => return Ok(unauthorized(reason, call)),
+    };
+    if let Some(limit) = state.config.throttle
+        && let Err(seconds) = locked(&state.throttle).admit(&client_id, limit, call.now)
+    {
+        let retry_after = RetryAfter::Seconds(seconds.unsigned_abs());
+        return Ok(Outcome::of(too_many_requests(retry_after, call.ids, call.now)));
+    }
+    if matches!(call.fault, Some(Fault::ExpireLinks)) {
+        locked(&state.links).expire_all();
+    }
+    match page(state, call)? {
+        Ok(outcome) => Ok(outcome),
+        Err(Refusal { code, message, note }) => {
+            Ok(Outcome { note: Some(note), ..Outcome::of(call.ids.error(400, code, &message, call.now)) })
+        }
+    }
+}
+
+fn unauthorized(reason: TokenRefused, call: &Call<'_>) -> Outcome {
+    let message = match reason {
+        TokenRefused::Missing => "Access token is empty.",
+        TokenRefused::Foreign => "Access token validation failure. Invalid audience.",
+        TokenRefused::Expired => "Lifetime validation failed, the token is expired.",
+        TokenRefused::Revoked => "Access token has been revoked.",
+    };
+    let answer = call.ids.error(401, "InvalidAuthenticationToken", message, call.now);
+    Outcome { note: Some(format!("{reason:?} token")), ..Outcome::of(answer.with_header("WWW-Authenticate", "Bearer")) }
+}
+
+fn page(state: &State, call: &Call<'_>) -> io::Result<Result<Outcome, Refusal>> {
+    let query = match parse(&call.seen.query, call.endpoint, state.config.page_size) {
+        Ok(query) => query,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Err(refusal) = check_age(state, call, &query) {
+        return Ok(Err(refusal));
+    }
+    let position = match position_of(state, call, &query) {
+        Ok(position) => position,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let selection = select(state, call, &query, position);
+    let next = next_link(state, call, &query, position, &selection)?;
+    let rows = shown(call.fault, selection.rows);
+    let members = Members { call, count: selection.count, next, rows: &rows };
+    let answer = encoded(state, call, members.body(state.config.body_style, state.config.link_place))?;
+    Ok(Ok(Outcome { records: rows.len(), ..Outcome::of(answer) }))
+}
+
+/// Refuses a start before the oldest records, each endpoint in its own way.
+fn check_age(state: &State, call: &Call<'_>, query: &Query) -> Result<(), Refusal> {
+    let Some(start) = query.filter.as_ref().and_then(super::filter::Filter::earliest_lower_bound) else {
+        return Ok(());
+    };
+    match call.endpoint {
+        Endpoint::DirectoryAudits => {
+            let midnight = call.now.saturating_sub(state.config.retention).ok();
+            let minimum = midnight.and_then(|oldest| oldest.to_zoned(TimeZone::UTC).start_of_day().ok());
+            match minimum {
+                Some(minimum) if start < minimum.timestamp() => {
+                    let shown = minimum.strftime("%-m/%-d/%Y");
+                    let message = format!(
+                        "Specified argument was out of the range of valid values. \
+                         (Parameter 'Minimum allowed time for activityDateTime is {shown} 12:00:00 AM')"
+                    );
+                    Err(Refusal::bad_request(message, format!("{start} is before {minimum}")))
+                }
+                _ => Ok(()),
+            }
+        }
+        Endpoint::SignIns | Endpoint::SignInsBeta => match state.config.sign_ins_guard {
+            Some(guard) if call.now.duration_since(start) > guard => {
+                Err(Refusal::invalid_filter(format!("{start} is longer ago than the guard")))
+            }
+            _ => Ok(()),
+        },
+        Endpoint::Provisioning => Ok(()),
+    }
+}
+
+fn position_of(state: &State, call: &Call<'_>, query: &Query) -> Result<Position, Refusal> {
+    let Some(token) = &query.skip_token else {
+        return Ok(Position::Start);
+    };
+    let lifetime = state.config.link_lifetime;
+    let place = locked(&state.links).place(token, call.endpoint, &query.repeated, lifetime, call.now);
+    place.ok_or_else(|| Refusal {
+        code: "",
+        message: "Invalid Skip Token".to_owned(),
+        note: "the skip token is unknown, expired, or of another query".to_owned(),
+    })
+}
+
+struct Selection {
+    rows: Vec<(Key, Bytes)>,
+    more: More,
+    count: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum More {
+    Follows,
+    Nothing,
+}
+
+fn select(state: &State, call: &Call<'_>, query: &Query, position: Position) -> Selection {
+    let oldest = call.now.saturating_sub(state.config.retention).unwrap_or(Timestamp::MIN);
+    let moment = Moment { now: call.now, oldest, request: call.seen.nth };
+    let passes = |record: &&Record| {
+        let filtered = query.filter.as_ref().is_none_or(|filter| filter.matches(*record));
+        filtered && (call.endpoint != Endpoint::SignInsBeta || shown_by_default(query, record))
+    };
+    let store = locked(&state.store);
+    let count = query.wants_count.then(|| store.visible(call.endpoint, moment).filter(passes).count());
+    let ordered: Box<dyn Iterator<Item = &Record>> = match query.order {
+        Order::OldestFirst => Box::new(store.visible(call.endpoint, moment)),
+        Order::NewestFirst => Box::new(store.visible(call.endpoint, moment).rev()),
+    };
+    let skipped = if let Position::Skipping(rows) = position { rows } else { 0 };
+    let mut rows: Vec<(Key, Bytes)> = ordered
+        .filter(|record| match (position, query.order) {
+            (Position::Behind(key), Order::OldestFirst) => record.key > key,
+            (Position::Behind(key), Order::NewestFirst) => record.key < key,
+            (Position::Start | Position::Skipping(_), _) => true,
+        })
+        .filter(passes)
+        .skip(skipped)
+        .take(query.top + 1)
+        .map(|record| (record.key, record.raw.clone()))
+        .collect();
+    let more = if rows.len() > query.top { More::Follows } else { More::Nothing };
+    rows.truncate(query.top);
+    Selection { rows, more, count }
+}
+
+/// Without a filter on the event types the beta endpoint shows interactive sign-ins only.
+fn shown_by_default(query: &Query, record: &Record) -> bool {
+    use super::filter::Subject;
+    if query.filter.as_ref().is_some_and(|filter| filter.mentions("signInEventTypes")) {
+        return true;
+    }
+    let types = record.document().get("signInEventTypes").and_then(serde_json::Value::as_array);
+    types.is_some_and(|types| types.iter().any(|one| one == "interactiveUser"))
+}
+
+fn next_link(
+    state: &State,
+    call: &Call<'_>,
+    query: &Query,
+    position: Position,
+    selection: &Selection,
+) -> io::Result<Option<String>> {
+    let host = call.request.header("host").unwrap_or("127.0.0.1");
+    let own_base = format!("http://{host}");
+    let (base, next_position) = match call.fault {
+        Some(Fault::LoopNextLink) => (own_base.as_str(), position),
+        Some(Fault::EmptyPageWithNext) => (own_base.as_str(), position),
+        Some(Fault::ForeignNextLink { host }) => (host.as_str(), behind(state, position, selection)),
+        _ if selection.more == More::Follows => (own_base.as_str(), behind(state, position, selection)),
+        _ => return Ok(None),
+    };
+    let token =
+        locked(&state.links).give(call.endpoint, &query.repeated, next_position, query.top, call.now)?;
+    let options = query.repeated.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs: Vec<String> = options
+        .chain([("$skiptoken", token.as_str())])
+        .map(|(name, value)| format!("{}={}", encoded_name(name), byte_serialize(value.as_bytes()).collect::<String>()))
+        .collect();
+    Ok(Some(format!("{base}{}?{}", call.endpoint.path(), pairs.join("&"))))
+}
+
+/// The dollar sign of an option stays readable, as in Graph's own links.
+fn encoded_name(name: &str) -> String {
+    let (dollar, rest) = name.strip_prefix('$').map_or(("", name), |rest| ("$", rest));
+    format!("{dollar}{}", byte_serialize(rest.as_bytes()).collect::<String>())
+}
+
+fn behind(state: &State, position: Position, selection: &Selection) -> Position {
+    match (state.config.paging, position) {
+        (Paging::ByKey, _) => selection.rows.last().map_or(position, |(key, _)| Position::Behind(*key)),
+        (Paging::ByPosition, Position::Skipping(before)) => Position::Skipping(before + selection.rows.len()),
+        (Paging::ByPosition, _) => Position::Skipping(selection.rows.len()),
+    }
+}
+
+/// The rows as the fault leaves them.
+fn shown(fault: Option<&Fault>, rows: Vec<(Key, Bytes)>) -> Vec<Bytes> {
+    let records: Vec<Bytes> = rows.into_iter().map(|(_, raw)| raw).collect();
+    match fault {
+        Some(Fault::EmptyPageWithNext) => Vec::new(),
+        Some(Fault::DuplicateRecords) => records.iter().flat_map(|raw| [raw.clone(), raw.clone()]).collect(),
+        Some(Fault::ShuffleOrder) => {
+            let odd = records.iter().skip(1).step_by(2);
+            odd.chain(records.iter().step_by(2).rev()).cloned().collect()
+        }
+        _ => records,
+    }
+}
+
+/// The members of a body.
+struct Members<'a> {
+    call: &'a Call<'a>,
+    count: Option<usize>,
+    next: Option<String>,
+    rows: &'a [Bytes],
+}
+
+impl Members<'_> {
+    fn body(&self, style: BodyStyle, link_place: LinkPlace) -> Vec<u8> {
+        let (line, inner_line, colon) = match style {
+            BodyStyle::Compact => ("", "", ":"),
+            BodyStyle::Pretty => ("\n  ", "\n    ", ": "),
+        };
+        let host = self.call.request.header("host").unwrap_or("127.0.0.1");
+        let mut head = vec![member("@odata.context", colon, &format!("http://{host}{}", self.call.endpoint.context()))];
+        if self.call.endpoint == Endpoint::DirectoryAudits {
+            let tip = "Use $select to choose only the properties your app needs, as this can lead to performance improvements.";
+            head.push(member("@microsoft.graph.tips", colon, tip));
+        }
+        head.extend(self.count.map(|count| format!("\"@odata.count\"{colon}{count}")));
+        let link = self.next.as_deref().map(|next| member("@odata.nextLink", colon, next));
+        let (before, after) = match link_place {
+            LinkPlace::BeforeRecords => (link, None),
+            LinkPlace::AfterRecords => (None, link),
+        };
+        head.extend(before);
+        let mut body = b"{".to_vec();
+        for one in &head {
+            body.extend_from_slice(format!("{line}{one},").as_bytes());
+        }
+        body.extend_from_slice(format!("{line}\"value\"{colon}[").as_bytes());
+        for (index, raw) in self.rows.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            body.extend_from_slice(format!("{comma}{inner_line}").as_bytes());
+            body.extend_from_slice(raw);
+        }
+        let end_line = if self.rows.is_empty() { "" } else { line };
+        body.extend_from_slice(format!("{end_line}]").as_bytes());
+        if let Some(one) = after {
+            body.extend_from_slice(format!(",{line}{one}").as_bytes());
+        }
+        body.extend_from_slice(if style == BodyStyle::Pretty { b"\n}" } else { b"}" });
+        body
+    }
+}
+
+fn member(name: &str, colon: &str, text: &str) -> String {
+    format!("\"{name}\"{colon}{}", serde_json::Value::from(text))
+}
+
+fn encoded(state: &State, call: &Call<'_>, body: Vec<u8>) -> io::Result<Answer> {
+    let accepts = call.request.header("accept-encoding").is_some_and(|value| value.contains("gzip"));
+    if !accepts || state.config.compression == Compression::Never {
+        return Ok(Answer::new(200, CONTENT_TYPE, body));
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Level::fast());
+    encoder.write_all(&body)?;
+    let answer = Answer::new(200, CONTENT_TYPE, encoder.finish()?);
+    Ok(answer.with_header("Content-Encoding", "gzip").with_header("Vary", "Accept-Encoding"))
+}

@@ -1,0 +1,169 @@
+//! The records of a tenant: kept as the bytes that were emitted, found in order of event time.
+//!
+//! A record has a key (event time, number of emission), so that records of one instant have a fixed order. It is
+//! seen from the moment its visibility allows: an old event emitted now is a late arrival. Records older than the
+//! retention are not seen any more.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::endpoint::Endpoint;
+use super::filter::Subject;
+
+/// From when on a record is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// At once.
+    Now,
+    /// From that instant of the tenant's clock.
+    From(Timestamp),
+    /// After that many further requests to its endpoint have come in: `AfterRequests(1)` hides it from the next one.
+    AfterRequests(u64),
+}
+
+/// Why a record was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordRefused {
+    /// Not a JSON object.
+    #[error("the record is no JSON object: {0}")]
+    NoObject(String),
+    /// Its event time does not say where it belongs.
+    #[error("the record's {0} is no instant; emit it with a time of its own")]
+    NoEventTime(&'static str),
+    /// There is no record of that number.
+    #[error("no record was emitted under number {0}")]
+    Unknown(u64),
+}
+
+/// A record's place: event time and number of emission.
+pub(crate) type Key = (Timestamp, u64);
+
+/// One emitted record.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) key: Key,
+    pub(crate) raw: Bytes,
+    visible_from: Option<Timestamp>,
+    visible_after_request: u64,
+    time_text: String,
+    document: OnceLock<Value>,
+}
+
+impl Record {
+    /// Whether a request with that number to the endpoint, at that time, sees it.
+    fn visible(&self, moment: &Moment) -> bool {
+        self.key.0 >= moment.oldest
+            && self.visible_from.is_none_or(|instant| instant <= moment.now)
+            && moment.request > self.visible_after_request
+    }
+}
+
+impl Subject for Record {
+    fn event_time(&self) -> Timestamp {
+        self.key.0
+    }
+
+    fn event_time_text(&self) -> &str {
+        &self.time_text
+    }
+
+    fn document(&self) -> &Value {
+        // Parsed once and only when a filter looks; it was valid when it was taken.
+        self.document.get_or_init(|| serde_json::from_slice(&self.raw).unwrap_or(Value::Null))
+    }
+}
+
+/// When somebody looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: Timestamp,
+    /// Older records are gone.
+    pub(crate) oldest: Timestamp,
+    /// The endpoint's number of this request, counted from 1.
+    pub(crate) request: u64,
+}
+
+/// All records of the tenant.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    lists: BTreeMap<Endpoint, BTreeMap<Key, Record>>,
+    emitted: u64,
+}
+
+impl Store {
+    /// Takes a record; gives its number. `requests` is how many the endpoint has had so far.
+    pub(crate) fn emit(
+        &mut self,
+        endpoint: Endpoint,
+        text: String,
+        time: Option<Timestamp>,
+        visibility: Visibility,
+        requests: u64,
+    ) -> Result<u64, RecordRefused> {
+        let (event_time, time_text) = event_time_of(endpoint, &text, time)?;
+        self.emitted += 1;
+        let key = (event_time, self.emitted);
+        let visible_from = if let Visibility::From(instant) = visibility { Some(instant) } else { None };
+        let hidden_requests = if let Visibility::AfterRequests(count) = visibility { requests + count } else { 0 };
+        let record = Record {
+            key,
+            raw: Bytes::from(text),
+            visible_from,
+            visible_after_request: hidden_requests,
+            time_text,
+            document: OnceLock::new(),
+        };
+        self.lists.entry(endpoint).or_default().insert(key, record);
+        Ok(self.emitted)
+    }
+
+    /// Gives the record of that number another text; its place stays.
+    pub(crate) fn replace(&mut self, endpoint: Endpoint, number: u64, text: String) -> Result<(), RecordRefused> {
+        serde_json::from_str::<BTreeMap<String, Value>>(&text)
+            .map_err(|error| RecordRefused::NoObject(error.to_string()))?;
+        let record = self
+            .lists
+            .get_mut(&endpoint)
+            .and_then(|list| list.values_mut().find(|record| record.key.1 == number))
+            .ok_or(RecordRefused::Unknown(number))?;
+        record.raw = Bytes::from(text);
+        record.document = OnceLock::new();
+        Ok(())
+    }
+
+    /// All records ever emitted to the endpoint, in order of event time.
+    pub(crate) fn emitted(&self, endpoint: Endpoint) -> impl Iterator<Item = &Record> {
+        self.lists.get(&endpoint).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Those of them that are seen at that moment.
+    pub(crate) fn visible(
+        &self,
+        endpoint: Endpoint,
+        moment: Moment,
+    ) -> impl DoubleEndedIterator<Item = &Record> + use<'_> {
+        self.lists
+            .get(&endpoint)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter(move |record| record.visible(&moment))
+    }
+}
+
+fn event_time_of(
+    endpoint: Endpoint,
+    text: &str,
+    time: Option<Timestamp>,
+) -> Result<(Timestamp, String), RecordRefused> {
+    let members: BTreeMap<String, &serde_json::value::RawValue> =
+        serde_json::from_str(text).map_err(|error| RecordRefused::NoObject(error.to_string()))?;
+    let written: Option<String> =
+        members.get(endpoint.time_property()).and_then(|value| serde_json::from_str(value.get()).ok());
+    let event_time = time.or_else(|| written.as_deref()?.parse().ok());
+    let event_time = event_time.ok_or(RecordRefused::NoEventTime(endpoint.time_property()))?;
+    Ok((event_time, written.unwrap_or_default()))
+}
