@@ -130,10 +130,12 @@ fn sort_service<E: ProvideErrorMetadata>(error: &E) -> Failure {
         | "TransactionConflictException"
         | "TransactionInProgressException" => Failure::Busy(format!("{code}: {message}")),
         // The service's own words: after a 500 or 503 the write may have happened.
-        "InternalServerError" | "InternalServiceError" | "InternalFailure" | "ServiceUnavailable"
-        | "ServiceUnavailableException" | "an error without a code" => {
-            Failure::Unknown(format!("{code}: {message}"))
-        }
+        "InternalServerError"
+        | "InternalServiceError"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "an error without a code" => Failure::Unknown(format!("{code}: {message}")),
         _ => Failure::Rejected { code: code.to_owned(), message: message.to_owned() },
     }
 }

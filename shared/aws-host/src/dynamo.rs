@@ -6,6 +6,7 @@
 //! brings the row along, which tells a lost race from our own success whose answer was lost.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -22,6 +23,7 @@ use collector::ports::{
     CHECKPOINT_KEY, Commit, Guard, LeaseRequest, Limits, Row, StateError, StateStore, Write, lease_fields,
 };
 use serde_json::Value;
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::attempts::{Failure, Patience, persistently, sort};
 use crate::rows::{self, COMMIT_TOKEN, Item, PARTITION, SORT};
@@ -95,7 +97,9 @@ impl DynamoStore {
         match answer {
             Ok(output) => Ok(output.attributes.unwrap_or_default()),
             Err(SdkError::ServiceError(service)) => match service.into_err() {
-                UpdateItemError::ConditionalCheckFailedException(refusal) => Err(Failure::Refused(refusal.item)),
+                UpdateItemError::ConditionalCheckFailedException(refusal) => {
+                    Err(Failure::Refused(refusal.item))
+                }
                 other => Err(sort_operation(other)),
             },
             Err(error) => Err(sort(&error)),
@@ -224,7 +228,8 @@ impl DynamoStore {
 
     /// Numbers of the row are added, everything else is set. `None` for a row without members.
     fn addition(&self, partition: &str, row: &Row) -> Result<Option<Update>, String> {
-        let mut update = Update::builder().table_name(&self.table).set_key(Some(rows::key(partition, &row.key)));
+        let mut update =
+            Update::builder().table_name(&self.table).set_key(Some(rows::key(partition, &row.key)));
         let mut added = Vec::new();
         let mut set = Vec::new();
         for (index, (name, attribute)) in rows::attributes_of(row)?.into_iter().enumerate() {
@@ -315,10 +320,10 @@ impl StateStore for DynamoStore {
                 persistently(self.patience, || self.try_query(partition, first, last, start.clone()))
                     .await
                     .map_err(|failure| match failure {
-                        // Nothing is in doubt after a read.
-                        Failure::Unknown(message) => self.state_error(Failure::Unreachable(message)),
-                        other => self.state_error(other),
-                    })?;
+                    // Nothing is in doubt after a read.
+                    Failure::Unknown(message) => self.state_error(Failure::Unreachable(message)),
+                    other => self.state_error(other),
+                })?;
             for item in items {
                 found.push(rows::row_of(item).map_err(|problem| self.unreadable(&problem))?);
             }
@@ -343,9 +348,9 @@ impl StateStore for DynamoStore {
         let outcome = if commit.writes.is_empty() {
             persistently(self.patience, || self.try_put(checkpoint.clone(), &commit.guard)).await
         } else {
-            let actions =
-                self.actions(commit, checkpoint).map_err(|problem| self.unreadable(&problem))?;
-            persistently(self.patience, || self.try_transaction(actions.clone(), &commit.token)).await
+            let actions = self.actions(commit, checkpoint).map_err(|problem| self.unreadable(&problem))?;
+            let token = request_token(commit);
+            persistently(self.patience, || self.try_transaction(actions.clone(), &token)).await
         };
         match outcome {
             Ok(()) => Ok(()),
@@ -389,6 +394,13 @@ fn refused_lease(row: Row, request: &LeaseRequest) -> Result<Row, StateError> {
     Err(StateError::Locked { owner: owner.to_owned() })
 }
 
+/// The commit's token as DynamoDB gets it: there a token is one of the whole account, here one of its partition.
+fn request_token(commit: &Commit) -> String {
+    let mut hasher = SipHasher13::new();
+    (&commit.partition, &commit.token).hash(&mut hasher);
+    format!("{:032x}", hasher.finish128().as_u128())
+}
+
 /// True when the checkpoint is what this very commit would write: it was done, and only its answer was lost.
 fn is_our_own(item: &Item, commit: &Commit) -> bool {
     item.get(lease_fields::VERSION) == Some(&number(commit.guard.version + 1))
@@ -413,7 +425,9 @@ fn sort_cancellation(cancelled: TransactionCanceledException) -> Failure {
             _ => lasting = Some(Failure::Rejected { code, message }),
         }
     }
-    lasting.or(passing).unwrap_or_else(|| Failure::Busy("TransactionCanceledException without a reason".to_owned()))
+    lasting
+        .or(passing)
+        .unwrap_or_else(|| Failure::Busy("TransactionCanceledException without a reason".to_owned()))
 }
 
 /// Sorts a service error that holds no item.

@@ -39,9 +39,11 @@ pub fn read(lookup: Lookup<'_>, families: &[&'static Family]) -> Result<Environm
         "DEVO_SECRET_ID",
         "set it to the name or ARN of the secret that holds Devo's address and certificates",
     );
-    let state_table = reader.required("STATE_TABLE", "set it to the name of the DynamoDB table of this collector");
+    let state_table =
+        reader.required("STATE_TABLE", "set it to the name of the DynamoDB table of this collector");
     let job_id = reader.optional("COLLECTOR_JOB_ID");
-    let collector_name = reader.optional("COLLECTOR_NAME").or_else(|| reader.optional("AWS_LAMBDA_FUNCTION_NAME"));
+    let collector_name =
+        reader.optional("COLLECTOR_NAME").or_else(|| reader.optional("AWS_LAMBDA_FUNCTION_NAME"));
     match service {
         Some(service) if reader.problems.is_empty() => Ok(Environment {
             service,
@@ -101,7 +103,10 @@ impl Reader<'_> {
         let services = || families.iter().flat_map(|family| family.services.iter().copied());
         let known: Vec<&str> = services().map(|service| service.function).collect();
         let Some(handler) = self.optional("_HANDLER") else {
-            self.problems.push(format!("_HANDLER is not set: set the function's Handler to one of {}", known.join(", ")));
+            self.problems.push(format!(
+                "_HANDLER is not set: set the function's Handler to one of {}",
+                known.join(", ")
+            ));
             return None;
         };
         let found = services().find(|service| service.function == handler);

@@ -2,9 +2,7 @@
 
 use collector::event::Request;
 use collector::report::{Report, Status};
-use collector::service::{
-    Bounds, Cloud, Family, Period, Query, Rate, Service, Tag, WindowRule,
-};
+use collector::service::{Bounds, Cloud, Family, Period, Query, Rate, Service, Tag, WindowRule};
 use jiff::SignedDuration;
 
 /// A family of two services.

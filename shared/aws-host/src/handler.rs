@@ -5,7 +5,8 @@
 //! certificate, a document with problems) has the secrets read again, once; when their text did change, the invocation
 //! is played once more. Whatever the end, the log gets one closing line and CloudWatch its metrics.
 
-use std::io::{self, Write};
+use std::io::Write;
+use std::sync::PoisonError;
 
 use aws_config::SdkConfig;
 use collector::error::{Error, ErrorType, code};
@@ -33,8 +34,16 @@ pub struct Handler {
     secrets: Secrets,
     store: DynamoStore,
     clock: fn() -> Timestamp,
-    current: CurrentRequest,
+    telemetry: Telemetry,
     session: Mutex<Option<Session>>,
+}
+
+/// Where an invocation is told about.
+pub struct Telemetry {
+    /// The request that log lines belong to.
+    pub current: CurrentRequest,
+    /// Takes the lines of metrics; on Lambda the standard output.
+    pub metrics: std::sync::Mutex<Box<dyn Write + Send>>,
 }
 
 /// One call by Lambda.
@@ -49,9 +58,11 @@ pub struct Call {
 }
 
 /// What became of a call.
-struct Played {
-    report: Option<Report>,
-    failure: Option<Error>,
+enum Played {
+    /// It has an answer.
+    Answered(Report),
+    /// It failed; the counts so far, when there are any.
+    Failed(Error, Option<Report>),
 }
 
 impl Handler {
@@ -61,7 +72,7 @@ impl Handler {
         environment: Environment,
         config: &SdkConfig,
         clock: fn() -> Timestamp,
-        current: CurrentRequest,
+        telemetry: Telemetry,
     ) -> Self {
         Self {
             families: families.to_vec(),
@@ -69,14 +80,15 @@ impl Handler {
             store: DynamoStore::new(config, environment.state_table.clone()),
             environment,
             clock,
-            current,
+            telemetry,
             session: Mutex::new(None),
         }
     }
 
     /// Answers one event of the Lambda runtime.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Diagnostic> {
-        let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let deadline =
+            i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let call = Call {
             request_id: event.context.request_id,
             deadline: deadline.unwrap_or_else(self.clock),
@@ -87,14 +99,13 @@ impl Handler {
 
     /// Plays one call and logs its end.
     pub async fn answer(&self, call: Call) -> Result<Report, Error> {
-        self.current.set(Some(&call.request_id));
+        self.telemetry.current.set(Some(&call.request_id));
         let played = self.play(&call).await;
         self.close(&call, &played);
-        self.current.set(None);
-        match (played.failure, played.report) {
-            (None, Some(report)) => Ok(report),
-            (Some(failure), _) => Err(failure),
-            (None, None) => Err(Error::new(ErrorType::StateError, code::STATE, "the invocation has no result")),
+        self.telemetry.current.set(None);
+        match played {
+            Played::Answered(report) => Ok(report),
+            Played::Failed(error, _) => Err(error),
         }
     }
 
@@ -103,13 +114,15 @@ impl Handler {
         let started = (self.clock)();
         let (request, texts) = match self.understand(call, started).await {
             Ok(understood) => understood,
-            Err(error) => return Played::failed(error),
+            Err(error) => return Played::Failed(error, None),
         };
         let first = self.play_with(call, &request, &texts).await;
-        if !first.failure.as_ref().is_some_and(may_be_the_secret) {
-            return first;
-        }
-        match self.texts(started).await {
+        let since = match first.error().map(suspicion) {
+            None | Some(Suspicion::None) => return first,
+            Some(Suspicion::Stale) => started,
+            Some(Suspicion::Withdrawn) => (self.clock)(),
+        };
+        match self.texts(since).await {
             Ok(fresh) if fresh == texts => first,
             Ok(fresh) => {
                 tracing::info!("the secrets have changed, the invocation is played once more");
@@ -151,7 +164,7 @@ impl Handler {
     async fn play_with(&self, call: &Call, request: &Request, texts: &Texts) -> Played {
         match self.try_play(call, request, texts).await {
             Ok(played) => played,
-            Err(error) => Played::failed(error),
+            Err(error) => Played::Failed(error, None),
         }
     }
 
@@ -162,7 +175,7 @@ impl Handler {
         let resolved = resolve(&document, &self.families, function, request.settings.as_ref(), now)?;
         if !resolved.settings.enabled {
             let report = Report { warnings: resolved.warnings, ..Report::new(function, request) };
-            return Ok(Played { report: Some(report), failure: None });
+            return Ok(Played::Answered(report));
         }
         let invocation = Invocation {
             request_id: call.request_id.clone(),
@@ -183,15 +196,18 @@ impl Handler {
         *slot = Some(session);
         let outcome = outcome?;
         logs::tell(&outcome.story);
-        Ok(Played { report: Some(outcome.report), failure: outcome.failure })
+        Ok(match outcome.failure {
+            None => Played::Answered(outcome.report),
+            Some(error) => Played::Failed(error, Some(outcome.report)),
+        })
     }
 
     /// The closing line of the log, and the metrics.
     fn close(&self, call: &Call, played: &Played) {
         // Samples are records: they go to whoever asked for them and not into the log.
-        let report = played.report.as_ref().map(|report| Report { samples: None, ..report.clone() });
+        let report = played.report().map(|report| Report { samples: None, ..report.clone() });
         let report_text = json!(report).to_string();
-        match &played.failure {
+        match played.error() {
             None => tracing::info!(report = %report_text, "invocation ended"),
             Some(failure) => tracing::error!(
                 report = %report_text,
@@ -204,19 +220,29 @@ impl Handler {
             service: self.environment.service.function,
             request_id: &call.request_id,
             now: (self.clock)(),
-            report: played.report.as_ref(),
-            failure: played.failure.as_ref(),
+            report: played.report(),
+            failure: played.error(),
         };
         if let Some(line) = metrics::line(&measured) {
             // Metrics that cannot be written must not fail what was delivered.
-            let _ = writeln!(io::stdout().lock(), "{line}");
+            let _ = writeln!(self.telemetry.metrics.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
         }
     }
 }
 
 impl Played {
-    fn failed(error: Error) -> Self {
-        Self { report: None, failure: Some(error) }
+    fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Answered(report) => Some(report),
+            Self::Failed(_, report) => report.as_ref(),
+        }
+    }
+
+    fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Answered(_) => None,
+            Self::Failed(error, _) => Some(error),
+        }
     }
 }
 
@@ -225,13 +251,27 @@ pub fn diagnostic(error: &Error) -> Diagnostic {
     Diagnostic { error_type: error.error_type.as_str().to_owned(), error_message: error.to_string() }
 }
 
-/// True when a changed secret would explain the failure.
-fn may_be_the_secret(error: &Error) -> bool {
-    match error.error_type {
-        ErrorType::InitVariablesError | ErrorType::SetupError => true,
-        ErrorType::ApiError => error.code == 401,
-        ErrorType::DeliveryError => error.code == code::CERTIFICATE,
-        ErrorType::PullError | ErrorType::StateError => false,
+/// What a failure says about the secrets that were used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Suspicion {
+    /// Nothing.
+    None,
+    /// Their text is at fault: a copy from before this invocation may be out of date.
+    Stale,
+    /// Somebody refused what they hold: even a copy made a moment ago may be out of date.
+    Withdrawn,
+}
+
+fn suspicion(error: &Error) -> Suspicion {
+    match (error.error_type, error.code) {
+        (ErrorType::InitVariablesError, _) => Suspicion::Stale,
+        (ErrorType::SetupError, _)
+        | (ErrorType::ApiError, 401)
+        | (ErrorType::DeliveryError, code::CERTIFICATE) => Suspicion::Withdrawn,
+        (
+            ErrorType::ApiError | ErrorType::DeliveryError | ErrorType::PullError | ErrorType::StateError,
+            _,
+        ) => Suspicion::None,
     }
 }
 
@@ -257,20 +297,20 @@ mod tests {
     #[test]
     fn the_secrets_are_suspected_of_what_they_can_cause_and_of_nothing_else() {
         let cases = [
-            (ErrorType::InitVariablesError, code::SETTINGS, true),
-            (ErrorType::SetupError, code::LOGIN, true),
-            (ErrorType::SetupError, code::NOT_PULLABLE, true),
-            (ErrorType::ApiError, 401, true),
-            (ErrorType::ApiError, 403, false),
-            (ErrorType::ApiError, code::SERVER, false),
-            (ErrorType::DeliveryError, code::CERTIFICATE, true),
-            (ErrorType::DeliveryError, code::UNREACHABLE, false),
-            (ErrorType::DeliveryError, code::NOT_CLOSED, false),
-            (ErrorType::PullError, code::BAD_ANSWER, false),
-            (ErrorType::StateError, code::LEASE_LOST, false),
+            (ErrorType::InitVariablesError, code::SETTINGS, Suspicion::Stale),
+            (ErrorType::SetupError, code::LOGIN, Suspicion::Withdrawn),
+            (ErrorType::SetupError, code::NOT_PULLABLE, Suspicion::Withdrawn),
+            (ErrorType::ApiError, 401, Suspicion::Withdrawn),
+            (ErrorType::ApiError, 403, Suspicion::None),
+            (ErrorType::ApiError, code::SERVER, Suspicion::None),
+            (ErrorType::DeliveryError, code::CERTIFICATE, Suspicion::Withdrawn),
+            (ErrorType::DeliveryError, code::UNREACHABLE, Suspicion::None),
+            (ErrorType::DeliveryError, code::NOT_CLOSED, Suspicion::None),
+            (ErrorType::PullError, code::BAD_ANSWER, Suspicion::None),
+            (ErrorType::StateError, code::LEASE_LOST, Suspicion::None),
         ];
         for (error_type, number, expected) in cases {
-            assert_eq!(may_be_the_secret(&Error::new(error_type, number, "x")), expected, "{error_type:?} {number}");
+            assert_eq!(suspicion(&Error::new(error_type, number, "x")), expected, "{error_type:?} {number}");
         }
     }
 
@@ -278,6 +318,8 @@ mod tests {
     fn random_text_has_32_digits_and_is_new_each_time() {
         let drawn: std::collections::HashSet<String> = (0..100).map(|_| random_hex().unwrap()).collect();
         assert_eq!(drawn.len(), 100);
-        assert!(drawn.iter().all(|text| text.len() == 32 && text.chars().all(|digit| digit.is_ascii_hexdigit())));
+        assert!(
+            drawn.iter().all(|text| text.len() == 32 && text.chars().all(|digit| digit.is_ascii_hexdigit()))
+        );
     }
 }

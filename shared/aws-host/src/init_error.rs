@@ -28,7 +28,8 @@ pub fn report(address: &str, error: &Error) -> io::Result<()> {
 
 fn request(address: &str, error: &Error) -> String {
     let error_type = error.error_type.as_str();
-    let body = json!({"errorType": error_type, "errorMessage": error.to_string(), "stackTrace": []}).to_string();
+    let body =
+        json!({"errorType": error_type, "errorMessage": error.to_string(), "stackTrace": []}).to_string();
     format!(
         "POST /2018-06-01/runtime/init/error HTTP/1.1\r\n\
          Host: {address}\r\n\
@@ -50,7 +51,11 @@ mod tests {
     use super::*;
 
     fn error() -> Error {
-        Error::new(ErrorType::InitVariablesError, code::SETTINGS, "_HANDLER `x` is not known: set it\nSTATE_TABLE is not set")
+        Error::new(
+            ErrorType::InitVariablesError,
+            code::SETTINGS,
+            "_HANDLER `x` is not known: set it\nSTATE_TABLE is not set",
+        )
     }
 
     #[test]

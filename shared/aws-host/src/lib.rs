@@ -20,6 +20,7 @@ mod session;
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -32,7 +33,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::environment::Environment;
-use crate::handler::Handler;
+use crate::handler::{Handler, Telemetry};
 use crate::logs::CurrentRequest;
 
 /// Plays the service of `families` that `_HANDLER` names, until Lambda ends the process. Fails when the environment
@@ -44,7 +45,11 @@ pub fn run(families: &[&'static Family]) -> ExitCode {
     let environment = match environment::read(&lookup, families) {
         Ok(environment) => environment,
         Err(error) => {
-            tracing::error!(error_type = error.error_type.as_str(), code = error.code, "cannot start: {error}");
+            tracing::error!(
+                error_type = error.error_type.as_str(),
+                code = error.code,
+                "cannot start: {error}"
+            );
             if let Some(address) = environment::runtime_api(&lookup)
                 && let Err(problem) = init_error::report(&address, &error)
             {
@@ -75,7 +80,8 @@ async fn serve(
 ) -> Result<(), lambda_runtime::Error> {
     let ending = signal(SignalKind::terminate())?;
     let config = sdk_config().await;
-    let handler = Handler::new(families, environment, &config, Timestamp::now, current);
+    let telemetry = Telemetry { current, metrics: Mutex::new(Box::new(io::stdout())) };
+    let handler = Handler::new(families, environment, &config, Timestamp::now, telemetry);
     let (busy, at_work) = watch::channel(false);
     let busy = &busy;
     let runtime = Runtime::new(service_fn(|event: LambdaEvent<Value>| handler.handle(event)))
@@ -105,5 +111,8 @@ async fn asked_to_end(mut ending: Signal, mut at_work: watch::Receiver<bool>) ->
 /// The AWS SDK's configuration: the environment's, as Lambda sets it. Region and credentials are not asked for over
 /// the network.
 async fn sdk_config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest()).region(EnvironmentVariableRegionProvider::new()).load().await
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(EnvironmentVariableRegionProvider::new())
+        .load()
+        .await
 }

@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::EnvFilter;
 
 /// What is written when the filter is absent or cannot be read.
 const DEFAULT_FILTER: &str = "info";
@@ -225,7 +225,9 @@ mod tests {
         let told: Vec<(String, String)> = lines
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap())
-            .map(|line| (line["level"].as_str().unwrap().to_owned(), line["message"].as_str().unwrap().to_owned()))
+            .map(|line| {
+                (line["level"].as_str().unwrap().to_owned(), line["message"].as_str().unwrap().to_owned())
+            })
             .collect();
         let expected = [("INFO", "a"), ("WARN", "b"), ("ERROR", "c")];
         assert_eq!(told, expected.map(|(level, message)| (level.to_owned(), message.to_owned())));
@@ -238,7 +240,8 @@ mod tests {
             tracing::info!("ordinary");
             tracing::warn!("serious");
         };
-        for (filter, expected) in [("info", 2), ("warn", 1), ("aws_host=debug", 3), ("off", 0), ("a=b=c", 2)] {
+        for (filter, expected) in [("info", 2), ("warn", 1), ("aws_host=debug", 3), ("off", 0), ("a=b=c", 2)]
+        {
             assert_eq!(written(filter, None, play).lines().count(), expected, "{filter}");
         }
         assert!(parse_filter(Some("a=b=c")).1.is_some());

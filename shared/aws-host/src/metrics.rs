@@ -9,7 +9,7 @@
 //! line as a property, for CloudWatch Logs Insights, where it costs nothing to keep.
 
 use collector::error::Error;
-use collector::report::Report;
+use collector::report::{Report, Status};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -113,16 +113,18 @@ fn values(measured: &Measured<'_>) -> Map<String, Value> {
     }
     let Some(report) = measured.report else { return values };
     let accounted = report.duplicates + report.delivered + report.failed;
+    // What a dry run would have delivered is no delivery.
+    let sends = report.status != Status::DryRun;
     put("status", if measured.failure.is_none() { json!(report.status) } else { Value::Null });
     put("lag_seconds", Value::from(report.lag_seconds));
     put("mismatch", Value::from(report.received.abs_diff(accounted)));
     put("warnings", Value::from(report.warnings.len()));
     let counts = [
         ("received", report.received),
-        ("duplicates", report.duplicates),
-        ("delivered", report.delivered),
+        ("duplicates", if sends { report.duplicates } else { 0 }),
+        ("delivered", if sends { report.delivered } else { 0 }),
         ("failed", report.failed),
-        ("sent", report.sent),
+        ("sent", if sends { report.sent } else { 0 }),
         ("late", report.late),
         ("bytes_sent", report.bytes_sent),
         ("windows", report.windows),
@@ -188,12 +190,31 @@ mod tests {
         let line = parsed(&measured(Some(&report), Some(&failure)));
         assert_eq!(
             names(&line),
-            ["lag_seconds", "failed", "errors", "throttled", "warnings", "mismatch", "delivered", "duplicates"]
+            [
+                "lag_seconds",
+                "failed",
+                "errors",
+                "throttled",
+                "warnings",
+                "mismatch",
+                "delivered",
+                "duplicates"
+            ]
         );
         for name in names(&line) {
             assert!(line[name].is_u64(), "{name}: {}", line[name]);
         }
-        assert_eq!((&line["mismatch"], &line["warnings"], &line["errors"]), (&json!(3), &json!(2), &json!(1)));
+        assert_eq!(
+            (&line["mismatch"], &line["warnings"], &line["errors"]),
+            (&json!(3), &json!(2), &json!(1))
+        );
+    }
+
+    #[test]
+    fn a_dry_run_counts_as_no_delivery() {
+        let mut report = fixtures::report();
+        report.status = Status::DryRun;
+        assert_eq!(names(&parsed(&measured(Some(&report), None))), ["lag_seconds"]);
     }
 
     #[test]

@@ -48,7 +48,10 @@ pub fn attributes_of(row: &Row) -> Result<BTreeMap<String, AttributeValue>, Stri
     let mut attributes = BTreeMap::new();
     for (name, value) in &row.fields {
         if is_reserved(name) {
-            return Err(format!("row {} has a member {name}, a name that the table keeps for itself", row.key));
+            return Err(format!(
+                "row {} has a member {name}, a name that the table keeps for itself",
+                row.key
+            ));
         }
         attributes.insert(name.clone(), attribute_of(value));
     }
@@ -167,7 +170,8 @@ mod tests {
     fn a_member_cannot_take_a_name_the_table_needs() {
         for name in [PARTITION, SORT, EXPIRES_AT, DATA, COMMIT_TOKEN] {
             let fields = Map::from_iter([(name.to_owned(), json!("x"))]);
-            let problem = item_of("p", &Row { key: "queue".to_owned(), fields, ..Row::default() }).unwrap_err();
+            let problem =
+                item_of("p", &Row { key: "queue".to_owned(), fields, ..Row::default() }).unwrap_err();
             assert!(problem.contains("queue") && problem.contains(name), "{problem}");
         }
     }
@@ -194,6 +198,9 @@ mod tests {
         let mut item = key("p", "checkpoint");
         item.insert("ids".to_owned(), AttributeValue::Ss(vec!["a".to_owned(), "b".to_owned()]));
         item.insert("counts".to_owned(), AttributeValue::Ns(vec!["1".to_owned(), "2.5".to_owned()]));
-        assert_eq!(Value::Object(row_of(item).unwrap().fields), json!({"ids": ["a", "b"], "counts": [1, 2.5]}));
+        assert_eq!(
+            Value::Object(row_of(item).unwrap().fields),
+            json!({"ids": ["a", "b"], "counts": [1, 2.5]})
+        );
     }
 }

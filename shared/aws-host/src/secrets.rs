@@ -55,13 +55,19 @@ impl Secrets {
 
     /// The text of the secret `id`, read at `since` or later: however often it is asked for in one invocation, it is
     /// read once after its beginning.
-    pub async fn get_read_since(&self, id: &str, since: Timestamp, now: Timestamp) -> Result<SecretString, Error> {
+    pub async fn get_read_since(
+        &self,
+        id: &str,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<SecretString, Error> {
         if let Some(kept) = self.kept(id)
-            && kept.read_at >= since
+            && (since..=now).contains(&kept.read_at)
         {
             return Ok(kept.text);
         }
-        let text = persistently(self.patience, || self.read(id)).await.map_err(|failure| explain(id, failure))?;
+        let text =
+            persistently(self.patience, || self.read(id)).await.map_err(|failure| explain(id, failure))?;
         let kept = Kept { text: text.clone(), read_at: now };
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), kept);
         Ok(text)

@@ -76,8 +76,13 @@ impl Session {
         invocation.warnings.extend_from_slice(microsoft.warnings());
         invocation.warnings.extend(self.sink.warnings());
         let mut source = microsoft.source(Arc::new(clock));
-        let ports =
-            Ports { source: &mut source, sink: &mut self.sink, state: store, clock: &clock, progress: &|_| {} };
+        let ports = Ports {
+            source: &mut source,
+            sink: &mut self.sink,
+            state: store,
+            clock: &clock,
+            progress: &|_| {},
+        };
         Ok(invoke(&invocation, settings, ports, &mut self.warm).await)
     }
 }
@@ -94,7 +99,8 @@ pub fn read_document(text: &SecretString) -> Result<Value, Error> {
             .location()
             .map(|location| format!(" at line {}, column {}", location.line(), location.column()))
             .unwrap_or_default();
-        let message = format!("the configuration document is neither JSON nor YAML: it is not well-formed{place}");
+        let message =
+            format!("the configuration document is neither JSON nor YAML: it is not well-formed{place}");
         Error::new(ErrorType::InitVariablesError, code::SETTINGS, message)
     })
 }

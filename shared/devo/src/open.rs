@@ -21,6 +21,7 @@ use crate::wire::{Connection, WireError};
 
 /// Further attempts after a first one that failed.
 const RETRIES: u32 = 3;
+const NOTHING_WRITTEN: Progress = Progress { written: 0, total: 0 };
 
 /// Where connections go.
 #[derive(Debug, Clone)]
@@ -137,7 +138,9 @@ impl Target {
                 unreachable(&format!("the server refuses the tls handshake (alert {alert:?})"))
             }
             WireError::Tls(cause) => unreachable(&format!("the tls handshake failed: {cause}")),
-            WireError::Talkative => unreachable("the server does not speak tls"),
+            WireError::Talkative => {
+                Attempt::Final(failure::not_closed(&self.endpoint(), NOTHING_WRITTEN, error))
+            }
         }
     }
 
@@ -148,14 +151,13 @@ impl Target {
         timing: &Timing,
         until: Instant,
     ) -> Result<Connection, Error> {
-        if look == FirstLook::Skip {
+        // Plain TCP has no certificate to complain of.
+        if look == FirstLook::Skip || self.tls.is_none() {
             return Ok(connection);
         }
         let end = until.min(Instant::now() + timing.first_look);
         match timeout_at(end, connection.complaint()).await {
-            Ok(complaint) => {
-                Err(failure::not_closed(&self.endpoint(), Progress { written: 0, total: 0 }, &complaint))
-            }
+            Ok(complaint) => Err(failure::not_closed(&self.endpoint(), NOTHING_WRITTEN, &complaint)),
             Err(_) => Ok(connection),
         }
     }

@@ -128,7 +128,7 @@ impl Connection {
         self.write(outgoing).await?;
         self.socket.shutdown().await.map_err(WireError::Reset)?;
         self.peers_end().await?;
-        Ok(())
+        self.acknowledged().await
     }
 
     /// Writes until both the batch and the session have nothing left, listening all the while.

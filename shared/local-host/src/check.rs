@@ -87,9 +87,19 @@ async fn check_service(
     match source.page(&request).await {
         Ok(page) => {
             for warning in &page.warnings {
-                tell(Finding { subject: subject.to_owned(), verdict: Verdict::Warning, text: one_line(warning) });
+                tell(Finding {
+                    subject: subject.to_owned(),
+                    verdict: Verdict::Warning,
+                    text: one_line(warning),
+                });
             }
-            (Verdict::Good, format!("login and first page work, {} records in the last hour's first page", page.records.len()))
+            (
+                Verdict::Good,
+                format!(
+                    "login and first page work, {} records in the last hour's first page",
+                    page.records.len()
+                ),
+            )
         }
         Err(refused) => judge(refused),
     }
@@ -97,12 +107,14 @@ async fn check_service(
 
 fn judge(refused: SourceError) -> (Verdict, String) {
     match refused {
-        SourceError::Throttled { until } => {
-            (Verdict::Warning, format!("the API asks to come back at {until}; nothing else is known to be wrong"))
-        }
-        SourceError::OutOfTime => {
-            (Verdict::Problem, format!("no answer within {} s; check the network and a proxy", TIME.as_secs()))
-        }
+        SourceError::Throttled { until } => (
+            Verdict::Warning,
+            format!("the API asks to come back at {until}; nothing else is known to be wrong"),
+        ),
+        SourceError::OutOfTime => (
+            Verdict::Problem,
+            format!("no answer within {} s; check the network and a proxy", TIME.as_secs()),
+        ),
         other => (Verdict::Problem, one_line(&other.to_string())),
     }
 }

@@ -39,7 +39,9 @@ impl Outputs {
     /// InitVariablesError 1 when certificates cannot be used, DeliveryError 601 when the client certificate expired.
     pub fn open(plans: &[OutputPlan], host: &str) -> Result<Self, Error> {
         let open = |plan: &OutputPlan| match &plan.receiver {
-            Receiver::Console => Ok(Output::Lines(Lines::new(Target::Writer(Arc::new(Mutex::new(io::stdout())))))),
+            Receiver::Console => {
+                Ok(Output::Lines(Lines::new(Target::Writer(Arc::new(Mutex::new(io::stdout()))))))
+            }
             Receiver::Network(config) => {
                 let config = DevoConfig { host: host.to_owned(), ..config.clone() };
                 DevoSink::new(config).map(|sink| Output::Network(Box::new(sink)))
@@ -189,7 +191,10 @@ impl Target {
                     .map_err(|cause| format!("the standard output takes no more events: {cause}"))
             }
             Self::File(path) => append_durably(path, batch).map_err(|cause| {
-                format!("the file {} takes no more events: {cause}; check its folder and free space", path.display())
+                format!(
+                    "the file {} takes no more events: {cause}; check its folder and free space",
+                    path.display()
+                )
             }),
         }
     }

@@ -18,7 +18,7 @@ use collector::settings::Settings;
 use collector::settings::document::{Resolved, check_all};
 use collector::story::{Identity, Level};
 use jiff::{SignedDuration, Timestamp};
-use microsoft::Microsoft;
+use microsoft::{Microsoft, check_credentials};
 
 use crate::config::Configuration;
 use crate::outputs::Outputs;
@@ -55,16 +55,81 @@ pub struct Services {
 /// Resolves the settings of all services.
 ///
 /// # Errors
-/// InitVariablesError that names every problem of every service, each once, one a line.
-pub fn resolve(
+/// InitVariablesError that names every problem of the configuration and its services, each once, one a line.
+pub fn resolve(configuration: &Configuration, families: &[&'static Family]) -> Result<Services, Error> {
+    let mut problems = Problems::default();
+    let services = resolve_into(configuration, families, &mut problems);
+    problems.into_result(services)
+}
+
+/// As [`resolve`], and looks at what a run needs beside settings: outputs and credentials. Opens no connection.
+///
+/// # Errors
+/// As for [`resolve`].
+pub fn validate(configuration: &Configuration, families: &[&'static Family]) -> Result<Services, Error> {
+    let mut problems = Problems::default();
+    let services = resolve_into(configuration, families, &mut problems);
+    let outputs =
+        require_outputs(configuration).and_then(|()| Outputs::open(&configuration.outputs, "").map(drop));
+    let credentials = services.enabled.iter().map(|settings| check_credentials(settings).map(drop));
+    for looked_at in std::iter::once(outputs).chain(credentials) {
+        match looked_at {
+            Err(error) if error.error_type == ErrorType::InitVariablesError => problems.note_all(&error),
+            // An expired certificate is no invalid setting; whoever uses it is told.
+            Err(_) | Ok(()) => {}
+        }
+    }
+    problems.into_result(services)
+}
+
+/// Makes the runners of all enabled services; each opens the configured outputs for itself.
+///
+/// # Errors
+/// InitVariablesError that names every problem of settings, credentials and outputs; DeliveryError 601 when nothing
+/// else is wrong than that a client certificate has expired.
+pub fn prepare(
     configuration: &Configuration,
     families: &[&'static Family],
-    now: Timestamp,
-) -> Result<Services, Error> {
+    host: &Host,
+) -> Result<Vec<ServiceRunner>, Error> {
+    let services = validate(configuration, families)?;
+    for warning in &services.warnings {
+        tracing::warn!("{warning}");
+    }
     let mut problems = Problems::default();
+    let mut runners = Vec::new();
+    for settings in services.enabled {
+        let outputs = Outputs::open(&configuration.outputs, settings.service.function);
+        match outputs.and_then(|outputs| ServiceRunner::new(settings, outputs, host)) {
+            Ok(runner) => runners.push(runner),
+            Err(error) => problems.note_all(&error),
+        }
+    }
+    problems.into_result(runners)
+}
+
+/// Looks whether the configuration says where events go.
+///
+/// # Errors
+/// InitVariablesError 1 when it does not.
+pub fn require_outputs(configuration: &Configuration) -> Result<(), Error> {
+    // An output that is there but wrong has been named already.
+    if configuration.outputs.is_empty() && configuration.problems.is_empty() {
+        let message = "outputs: names no output; add one of type devo_platform, syslog or console";
+        return Err(Error::new(ErrorType::InitVariablesError, code::SETTINGS, message));
+    }
+    Ok(())
+}
+
+fn resolve_into(
+    configuration: &Configuration,
+    families: &[&'static Family],
+    problems: &mut Problems,
+) -> Services {
+    configuration.problems.iter().for_each(|problem| problems.note(problem));
     let mut enabled = Vec::new();
     let mut warnings = configuration.warnings.clone();
-    for (_, resolved) in check_all(&configuration.document, families, now) {
+    for (_, resolved) in check_all(&configuration.document, families, Timestamp::now()) {
         match resolved {
             Ok(Resolved { settings, warnings: remarks }) => {
                 for remark in remarks {
@@ -82,36 +147,7 @@ pub fn resolve(
     if enabled.is_empty() && problems.lines.is_empty() {
         problems.note("inputs: no service is enabled; add one, for example directory_audits");
     }
-    problems.into_result(Services { enabled, warnings })
-}
-
-/// Makes the runners of all enabled services; each opens the configured outputs for itself.
-///
-/// # Errors
-/// InitVariablesError that names every problem of settings, credentials and outputs; DeliveryError 601 when nothing
-/// else is wrong than that a client certificate has expired.
-pub fn prepare(
-    configuration: &Configuration,
-    families: &[&'static Family],
-    host: &Host,
-) -> Result<Vec<ServiceRunner>, Error> {
-    let services = resolve(configuration, families, Timestamp::now())?;
-    for warning in &services.warnings {
-        tracing::warn!("{warning}");
-    }
-    let mut problems = Problems::default();
-    if configuration.outputs.is_empty() {
-        problems.note("outputs: names no output; add one of type devo_platform, syslog or console");
-    }
-    let mut runners = Vec::new();
-    for settings in services.enabled {
-        let outputs = Outputs::open(&configuration.outputs, settings.service.function);
-        match outputs.and_then(|outputs| ServiceRunner::new(settings, outputs, host)) {
-            Ok(runner) => runners.push(runner),
-            Err(error) => problems.note_all(&error),
-        }
-    }
-    problems.into_result(runners)
+    Services { enabled, warnings }
 }
 
 /// Problems of several services, each once.
@@ -173,11 +209,7 @@ impl ServiceRunner {
 
     /// Plays one invocation to its end, in a minute at the most; earlier once the process shall stop. `progress` is
     /// called with the counts so far.
-    pub async fn invoke(
-        &mut self,
-        request: Request,
-        progress: &(dyn Fn(&Report) + Send + Sync),
-    ) -> Outcome {
+    pub async fn invoke(&mut self, request: Request, progress: &(dyn Fn(&Report) + Send + Sync)) -> Outcome {
         let clock: Arc<dyn Clock> = Arc::new(Timestamp::now);
         let deadline = clock.now() + INVOCATION;
         let [request_id, nonce, fresh_hash_key] = random_words();

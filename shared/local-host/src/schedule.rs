@@ -53,7 +53,10 @@ pub async fn run<T: Turn>(services: Vec<T>, side_by_side: usize, mut stop: Stop)
         () = drain(&mut tasks) => return,
     }
     if tokio::time::timeout(GRACE, drain(&mut tasks)).await.is_err() {
-        tracing::warn!(running = tasks.len(), "pulls that did not end in time were cut off; their last batch comes again");
+        tracing::warn!(
+            running = tasks.len(),
+            "pulls that did not end in time were cut off; their last batch comes again"
+        );
         tasks.shutdown().await;
     }
 }

@@ -79,12 +79,12 @@ pub struct BackfillStatus {
     pub position_in_utc: Option<Timestamp>,
 }
 
-/// Reads the status of one service.
+/// Reads the status of one service; `None` stands for a state in which nothing was ever stored.
 ///
 /// # Errors
 /// StateError 700 when the state cannot be read.
 pub async fn read(
-    state: &impl StateStore,
+    state: Option<&impl StateStore>,
     settings: &Settings,
     now: Timestamp,
 ) -> Result<ServiceStatus, Error> {
@@ -92,6 +92,7 @@ pub async fn read(
     let rows = |first: String, last: String| {
         let partition = partition.clone();
         async move {
+            let Some(state) = state else { return Ok(Vec::new()) };
             let answer = state.query(&partition, &first, &last).await;
             answer.map_err(|cause| Error::new(ErrorType::StateError, code::STATE, cause.to_string()))
         }
@@ -129,9 +130,8 @@ fn hour_of(instant: Timestamp) -> String {
 
 /// Sums the rows, and the counts that wait in the checkpoint for a commit with rows.
 fn sum(rows: &[Row], checkpoint: &Checkpoint, first_hour: &str) -> Ledger {
-    let in_rows = |name: &str| {
-        rows.iter().filter_map(|row| row.fields.get(name).and_then(Value::as_u64)).sum::<u64>()
-    };
+    let in_rows =
+        |name: &str| rows.iter().filter_map(|row| row.fields.get(name).and_then(Value::as_u64)).sum::<u64>();
     let waiting = |name: &str| {
         let recent = checkpoint.ledger_carry.range(first_hour.to_owned()..);
         recent.filter_map(|(_, counts)| counts.get(name)).sum::<u64>()
@@ -161,3 +161,6 @@ fn backfill_of(row: &Row) -> Option<BackfillStatus> {
     let position_in_utc = walk.cursor.or(walk.window_from);
     Some(BackfillStatus { from, to, resend: mode == "resend", state, position_in_utc })
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,37 +39,66 @@ pub fn pair() -> (Stopper, Stop) {
 /// Listens to SIGTERM and Ctrl-C in a task of its own. A second Ctrl-C ends the process with exit code 130.
 pub fn on_signals() -> Stop {
     let (stopper, stop) = pair();
-    tokio::spawn(async move {
-        first_signal().await;
-        tracing::info!("stopping: running pulls are ended cleanly, press ctrl-c again to end at once");
-        stopper.stop();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(INTERRUPTED);
+    match Signals::listen() {
+        Ok(mut signals) => {
+            tokio::spawn(async move {
+                signals.first().await;
+                tracing::info!(
+                    "stopping: running pulls are ended cleanly, press ctrl-c again to end at once"
+                );
+                stopper.stop();
+                signals.interrupt().await;
+                std::process::exit(INTERRUPTED);
+            });
         }
-    });
+        Err(cause) => tracing::warn!("signals cannot be heard ({cause}): this process does not end cleanly"),
+    }
     stop
 }
 
 #[cfg(unix)]
-async fn first_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn first(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        Err(cause) => {
-            tracing::warn!("SIGTERM cannot be heard ({cause}): only ctrl-c stops this process cleanly");
-            let _ = tokio::signal::ctrl_c().await;
-        }
+    }
+
+    async fn interrupt(&mut self) {
+        self.interrupt.recv().await;
     }
 }
 
 #[cfg(not(unix))]
-async fn first_signal() {
-    let _ = tokio::signal::ctrl_c().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn first(&mut self) {
+        self.interrupt().await;
+    }
+
+    async fn interrupt(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Stop {

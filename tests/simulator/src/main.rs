@@ -1,2 +1,160 @@
-//! x
-fn main() {}
+//! The simulated parties as one process, to try a collector against by hand.
+//!
+//! Starts a tenant with generated records and a Devo receiver, writes a ready-made configuration for either host of
+//! the collector into one folder, prints where everything is, and runs until Ctrl-C.
+
+mod files;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+use simulator::receiver::{Receiver, ReceiverConfig, Transport};
+use simulator::records::record;
+use simulator::runtime::{Runtime, RuntimeConfig};
+use simulator::tenant::{Endpoint, Tenant, TenantConfig, Throttle};
+
+const EXAMPLES: &str = "Examples:
+  simulator                                   100 records for each endpoint, mutual TLS
+  simulator --events 5000 --every 2 --throttle published
+                                              a busier tenant with a request limit and one more record every 2 s
+  simulator --transport plain --out /tmp/sim  a plain TCP receiver; configuration and events in /tmp/sim
+  simulator --runtime                         also a Lambda runtime API, for the executable `bootstrap`";
+
+/// Simulates a Microsoft tenant and a Devo receiver until Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "simulator", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// Records generated for each endpoint, spread over the last hour.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    events: u64,
+    /// Seed of the records: the same seed gives the same content.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Emit one more record for each endpoint every so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    every: Option<u64>,
+    /// Folder for configuration, certificates and received events [default: a new temporary folder].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Address of the tenant.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "IP:PORT")]
+    tenant_address: SocketAddr,
+    /// Address of the receiver.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "IP:PORT")]
+    receiver_address: SocketAddr,
+    /// What lies under the receiver's stream.
+    #[arg(long, value_enum, default_value_t = TransportChoice::Tls)]
+    transport: TransportChoice,
+    /// Request limit of the tenant.
+    #[arg(long, value_enum, default_value_t = ThrottleChoice::None)]
+    throttle: ThrottleChoice,
+    /// Also start a Lambda runtime API, with one timer tick in its queue.
+    #[arg(long)]
+    runtime: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TransportChoice {
+    /// TLS with client certificates.
+    Tls,
+    /// TCP alone.
+    Plain,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ThrottleChoice {
+    /// No limit.
+    None,
+    /// 5 requests in 10 seconds over all audit logs.
+    Published,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments = Arguments::parse();
+    let out = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => tempfile::Builder::new().prefix("simulator-").tempdir()?.keep(),
+    };
+    files::make_folders(&out)?;
+    let tenant = start_tenant(&arguments).await?;
+    let receiver = start_receiver(&arguments, &out).await?;
+    let written = files::write_configuration(&out, &tenant, &receiver)?;
+    let runtime = if arguments.runtime { Some(Runtime::start(RuntimeConfig::default()).await?) } else { None };
+
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "tenant       {}", tenant.base_url())?;
+    writeln!(stdout, "receiver     {}", receiver.address())?;
+    for (what, path) in &written {
+        writeln!(stdout, "{what:<12} {}", path.display())?;
+    }
+    if let Some(runtime) = &runtime {
+        runtime.invoke("{}", Duration::from_secs(60))?;
+        writeln!(stdout, "runtime      AWS_LAMBDA_RUNTIME_API={}", runtime.address())?;
+    }
+    writeln!(stdout, "{} records for each of {} endpoints; Ctrl-C ends", arguments.events, Endpoint::ALL.len())?;
+    drop(stdout);
+
+    run(&arguments, &tenant).await?;
+    let (requests, events) = (tenant.requests().len(), receiver.event_count());
+    writeln!(io::stdout(), "{requests} requests were answered, {events} events were received")?;
+    Ok(())
+}
+
+async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::error::Error>> {
+    let throttle = match arguments.throttle {
+        ThrottleChoice::None => None,
+        ThrottleChoice::Published => Some(Throttle::PUBLISHED),
+    };
+    let config = TenantConfig { listen: arguments.tenant_address, throttle, ..TenantConfig::default() };
+    let tenant = Tenant::start(config).await?;
+    let now = Timestamp::now();
+    for number in 0..arguments.events {
+        let share = SignedDuration::from_hours(1).as_millis() * i128::from(number + 1) / i128::from(arguments.events);
+        let time = now - SignedDuration::from_hours(1) + SignedDuration::from_millis(i64::try_from(share)?);
+        emit(&tenant, arguments.seed.wrapping_add(number), time)?;
+    }
+    Ok(tenant)
+}
+
+async fn start_receiver(arguments: &Arguments, out: &std::path::Path) -> io::Result<Receiver> {
+    let transport = match arguments.transport {
+        TransportChoice::Tls => Transport::mutual_tls(),
+        TransportChoice::Plain => Transport::Plain,
+    };
+    let config = ReceiverConfig {
+        listen: arguments.receiver_address,
+        transport,
+        copy_to: Some(out.join(files::EVENTS)),
+        ..ReceiverConfig::default()
+    };
+    Receiver::start(config).await
+}
+
+async fn run(arguments: &Arguments, tenant: &Tenant) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(seconds) = arguments.every else {
+        return Ok(tokio::signal::ctrl_c().await?);
+    };
+    let mut seed = arguments.seed.wrapping_add(arguments.events);
+    let mut ticks = tokio::time::interval(Duration::from_secs(seconds));
+    loop {
+        tokio::select! {
+            stopped = tokio::signal::ctrl_c() => return Ok(stopped?),
+            _ = ticks.tick() => {
+                emit(tenant, seed, Timestamp::now())?;
+                seed = seed.wrapping_add(1);
+            }
+        }
+    }
+}
+
+fn emit(tenant: &Tenant, seed: u64, time: Timestamp) -> Result<(), Box<dyn std::error::Error>> {
+    for endpoint in Endpoint::ALL {
+        tenant.emit(endpoint, record(endpoint, seed, time))?;
+    }
+    Ok(())
+}

@@ -20,7 +20,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.count_requests();
         let ended = match end {
             Ok(()) => Ok(self.status_when_done()),
-            Err(Stop::OutOfTime) => Ok(Status::More),
+            Err(Stop::OutOfTime) => {
+                self.narrow_what_stalls();
+                Ok(Status::More)
+            }
             Err(Stop::Throttled(until)) => {
                 self.next.not_before_in_utc = Some(until);
                 self.warn(format!("the API asks for patience: no request before {until}"));

@@ -41,6 +41,15 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Ok(half)
     }
 
+    /// An invocation that was over before its first page came would be over again: the next one asks for half.
+    pub(super) fn narrow_what_stalls(&mut self) {
+        let has_pages = self.report.window.is_some();
+        let Some(half) = self.walk().window().and_then(|window| window.halved()).filter(|_| !has_pages) else { return };
+        self.warn(format!("no page came before the time was used up: the next query is for {} s", half.span().as_secs()));
+        let read_at = self.walk().read_at.unwrap_or(self.started);
+        self.walk_mut().open(half, read_at);
+    }
+
     /// The window at hand starts again; what was delivered of it is remembered.
     fn begin_again(&mut self, window: Window, why: &str) -> Result<Window, Stop> {
         self.restarts += 1;

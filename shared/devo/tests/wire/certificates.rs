@@ -80,7 +80,8 @@ async fn an_expired_certificate_is_refused_without_a_connection() {
 fn a_certificate_that_expires_soon_is_warned_of() {
     let domain = Domain::new();
     let leaf = client_until(&domain.authority, 2030);
-    let clocks: [(fn() -> Timestamp, Option<&str>); 4] = [
+    type Case = (fn() -> Timestamp, Option<&'static str>);
+    let clocks: [Case; 4] = [
         (|| "2029-12-02T00:00:00Z".parse().unwrap(), None),
         (|| "2029-12-03T00:00:01Z".parse().unwrap(), Some("expires at 2030-01-02T00:00:00Z")),
         (|| "2030-01-02T00:00:00Z".parse().unwrap(), Some("expires at 2030-01-02T00:00:00Z")),

@@ -31,13 +31,18 @@ fn event(message: &[u8]) -> Event<'_> {
     Event { time: "2026-11-20T10:00:00Z".parse().unwrap(), tag: "my.app.test.plain", message }
 }
 
+/// Text that compresses, but not to nothing.
+fn text(length: usize, seed: usize) -> Vec<u8> {
+    const LETTERS: &[u8; 26] = b"abcdefghijklmnopqrstuvwxyz";
+    (0..length).map(|at| LETTERS[(at * 7 + at / 13 * seed) % LETTERS.len()]).collect()
+}
+
 /// Fills the sink with records of these lengths and gives the lines that must arrive.
 pub fn fill(sink: &mut DevoSink, lengths: &[usize]) -> Vec<u8> {
     let mut writer = FrameWriter::new("unit");
     let mut lines = Vec::new();
     for (index, length) in lengths.iter().enumerate() {
-        let message: Vec<u8> =
-            (0..*length).map(|at| b'a' + ((at * 7 + at / 13 * index) % 26) as u8).collect();
+        let message = text(*length, index);
         let before = lines.len();
         writer.write(&event(&message), &mut lines);
         assert_eq!(sink.append(&event(&message)), lines.len() - before);

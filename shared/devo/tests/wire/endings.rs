@@ -1,18 +1,24 @@
 //! The ends of a stream, and which of them prove a delivery.
 
+use std::sync::Arc;
+
 use collector::error::{ErrorType, code};
 use collector::ports::Sink;
 use devo::{Compression, Transport};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use rustls::ServerConfig;
 use rustls::version::{TLS12, TLS13};
 
 use crate::delivery::{fill, sink, soon};
 use crate::pki::{Domain, config};
 use crate::receiver::{Receiver, Script};
 
+/// What a server speaks, and what the client shall speak to it.
+type Pair = (Option<Arc<ServerConfig>>, Transport);
+
 /// The three transports, each with its server.
-fn transports(domain: &Domain) -> [(Option<std::sync::Arc<rustls::ServerConfig>>, Transport); 3] {
+fn transports(domain: &Domain) -> [Pair; 3] {
     [
         (Some(domain.server_config(&[&TLS12])), Transport::Tls(domain.material())),
         (Some(domain.server_config(&[&TLS13])), Transport::Tls(domain.material())),
@@ -53,7 +59,7 @@ async fn an_end_that_proves_nothing_is_an_error_that_says_which() {
         for (script, words) in cases {
             let receiver = Receiver::start(server.clone(), &[script]).await;
             let mut sink = sink(config(receiver.port, transport.clone(), Compression::None));
-            fill(&mut sink, &[1_000_000; 20]);
+            fill(&mut sink, &[1_000_000; 14]);
             let patience = match script {
                 Script::KeepOpen | Script::Deaf => SignedDuration::from_millis(700),
                 _ => SignedDuration::from_secs(20),
@@ -84,8 +90,19 @@ async fn a_batch_that_failed_is_not_sent_with_the_next_one() {
     assert!(receiver.next().await.bytes == lines);
 }
 
+#[tokio::test]
+async fn an_end_that_meets_bytes_under_way_is_no_proof() {
+    for _ in 0..50 {
+        let receiver = Receiver::start(None, &[Script::EndUnread]).await;
+        let mut sink = sink(config(receiver.port, Transport::Plain, Compression::None));
+        fill(&mut sink, &[100_000]);
+        let error = sink.deliver(soon()).await.unwrap_err();
+        assert_eq!(error.code, code::NOT_CLOSED, "{error}");
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(250))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn what_is_called_delivered_was_read_to_its_last_byte(
         kind in 0_usize..3,

@@ -1,5 +1,6 @@
 //! The Devo secret: PEM in every shape it arrives in, and the problems of a document.
 
+use base64::Engine;
 use collector::error::{ErrorType, code};
 use devo::{Compression, DevoConfig, DevoSink, Transport, pem};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
@@ -36,26 +37,23 @@ fn inner_key(pair: &KeyPair, label: &str) -> String {
     let document = pair.serialize_der();
     let (_, outer) = parse_der(&document).unwrap();
     let inner = outer.as_sequence().unwrap()[2].as_slice().unwrap();
-    let envelope = rcgen::KeyPair::generate().unwrap().serialize_pem();
-    assert!(envelope.contains("BEGIN PRIVATE KEY"));
     armoured(label, inner)
 }
 
 fn armoured(label: &str, der: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in der.chunks(48) {
-        for group in line.chunks(3) {
-            let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
-                << (8 * (3 - group.len()));
-            for place in 0..4 {
-                let digit = char::from(ALPHABET[(bits >> (18 - 6 * place)) as usize & 63]);
-                text.push(if place <= group.len() { digit } else { '=' });
-            }
-        }
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
+    let digits = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> =
+        digits.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!(
+        "-----BEGIN {label}-----
+{}
+-----END {label}-----
+",
+        lines.join(
+            "
+"
+        )
+    )
 }
 
 /// One key pair in each form of PEM that it has.
@@ -127,7 +125,7 @@ fn a_mended_text_is_the_proper_one() {
 fn unusable_pem_is_named_without_its_content() {
     let domain = Domain::new();
     let good = document(&domain, &domain.client);
-    let cut_off = &domain.client.key[..100];
+    let cut_off: String = domain.client.key.chars().take(100).collect();
     let damaged = domain.client.key.replacen("MI", "M!", 1);
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nTUlJ\n-----END ENCRYPTED PRIVATE KEY-----";
     let old_encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nTUlJ\n-----END RSA PRIVATE KEY-----";
@@ -137,7 +135,7 @@ fn unusable_pem_is_named_without_its_content() {
     for (part, text, expected) in [
         ("key", "", "`key` is empty"),
         ("key", "hunter2", "`key` is not PEM"),
-        ("key", cut_off, "`key` is cut off"),
+        ("key", &cut_off, "`key` is cut off"),
         ("key", &damaged, "`key` is damaged"),
         ("key", encrypted, "`key` is encrypted"),
         ("key", old_encrypted, "`key` is encrypted"),
@@ -154,12 +152,7 @@ fn unusable_pem_is_named_without_its_content() {
         let message = problems_of(&changed);
         assert!(message.contains(expected), "{message}");
         assert!(!message.contains("hunter2") && !message.contains("TUlJ"), "{message}");
-        assert_eq!(
-            message.matches('`').count() / 2,
-            expected.matches('`').count() / 2
-                + message.matches("`-----").count().saturating_sub(expected.matches("`-----").count()),
-            "one problem: {message}"
-        );
+        assert!(!message.contains(';'), "one problem: {message}");
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use rustls::{ServerConfig, ServerConnection};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 /// How one connection goes. Counts are bytes of TCP after the handshake.
@@ -32,6 +32,8 @@ pub enum Script {
     CloseAt(usize),
     /// Sends close_notify after that many bytes and closes.
     NotifyAt(usize),
+    /// Ends TCP at the first byte, reads nothing and closes. Plain TCP only.
+    EndUnread,
     /// Resets after that many bytes.
     ResetAt(usize),
 }
@@ -47,6 +49,9 @@ pub struct Received {
     pub refused: Option<String>,
 }
 
+/// So small that most of a batch waits on the sender's side.
+const SMALL_BUFFER: u32 = 4096;
+
 type Held = Arc<Mutex<Vec<TcpStream>>>;
 
 /// A listener on a port of its own that plays one script a connection, one after the other.
@@ -60,7 +65,12 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start(tls: Option<Arc<ServerConfig>>, scripts: &[Script]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        if scripts.contains(&Script::EndUnread) {
+            socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
+        }
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(8).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, received) = mpsc::unbounded_channel();
         let mut scripts: VecDeque<Script> = scripts.iter().copied().collect();
@@ -76,7 +86,7 @@ impl Receiver {
                 socket.set_nonblocking(false).unwrap();
                 let tls = tls.clone();
                 let (result, received) = oneshot::channel();
-                sender.send(received).unwrap_or_default();
+                _ = sender.send(received);
                 let keeper = Arc::clone(&holder);
                 // The test may be over before the connection is.
                 std::thread::spawn(move || _ = result.send(play(socket, tls, script, &keeper)));
@@ -122,6 +132,11 @@ impl Write for Measured {
 fn play(socket: TcpStream, tls: Option<Arc<ServerConfig>>, script: Script, keeper: &Held) -> Received {
     let mut received = Received { bytes: Vec::new(), complete: false, refused: None };
     if script == Script::DropAtOnce {
+        return received;
+    }
+    if script == Script::EndUnread {
+        _ = socket.peek(&mut [0]);
+        _ = socket.shutdown(Shutdown::Write);
         return received;
     }
     let mut wire = Measured { socket, budget: usize::MAX };

@@ -59,30 +59,26 @@ pub struct Configuration {
     pub outputs: Vec<OutputPlan>,
     /// `{"inputs": …}` for `collector::settings::document::resolve`.
     pub document: Value,
+    /// What makes it unusable, one line each; `runner::validate` reports it with the problems of the services.
+    pub problems: Vec<String>,
     /// What the operator should know.
     pub warnings: Vec<String>,
 }
 
-/// Reads a configuration, YAML or JSON.
+/// Reads a configuration, YAML or JSON, as far as it can be read: what is wrong with its parts is in `problems`.
 ///
 /// # Errors
-/// InitVariablesError 1 that names every problem of the globals and the outputs.
+/// InitVariablesError 1 when there is no such file or it is no document.
 pub fn load(path: &Path) -> Result<Configuration, Error> {
+    let unusable = |problem: String| {
+        let message = format!("{}: {problem}", path.display());
+        Error::new(ErrorType::InitVariablesError, code::SETTINGS, message)
+    };
     let text = std::fs::read_to_string(path).map_err(|cause| {
-        let remedy = "name the file with --config or CONFIG_FILE";
-        settings_error(&[format!("{}: cannot be read ({cause}); {remedy}", path.display())])
+        unusable(format!("cannot be read ({cause}); name the file with --config or CONFIG_FILE"))
     })?;
-    let document =
-        parse(&text).map_err(|problem| settings_error(&[format!("{}: {problem}", path.display())]))?;
-    let folders = Folders::of(path);
-    let mut reader = Reader::default();
-    let configuration = interpret(path, &folders, &document, &mut reader);
-    if reader.problems.is_empty() { Ok(configuration) } else { Err(settings_error(&reader.problems)) }
-}
-
-/// One error for all problems of a configuration, one a line.
-fn settings_error(problems: &[String]) -> Error {
-    Error::new(ErrorType::InitVariablesError, code::SETTINGS, problems.join("\n"))
+    let document = parse(&text).map_err(unusable)?;
+    Ok(interpret(path, &document))
 }
 
 /// Reads a document: JSON is tried first, because its errors name the place in the words of JSON.
@@ -106,15 +102,17 @@ fn read_yaml(text: &str) -> Result<Value, String> {
         .map_err(|cause| format!("is no readable YAML: {cause}"))
 }
 
-fn interpret(path: &Path, folders: &Folders, document: &Map<String, Value>, reader: &mut Reader) -> Configuration {
+fn interpret(path: &Path, document: &Map<String, Value>) -> Configuration {
+    let folders = Folders::of(path);
+    let mut reader = Reader::default();
     reader.unknown_keys(document, "document", DOCUMENT_KEYS, &[]);
     let empty = Map::new();
     let globals = reader.object(document, "globals", "globals").unwrap_or(&empty);
-    read_ignored_globals(globals, reader);
+    read_ignored_globals(globals, &mut reader);
     let id = reader.text(globals, "id", "globals");
     let name = reader.text(globals, "name", "globals").unwrap_or_else(|| "collector".to_owned());
-    let state_file = state_file(globals, folders, reader);
-    let outputs = outputs::read(document, folders, reader);
+    let state_file = state_file(globals, &folders, &mut reader);
+    let outputs = outputs::read(document, &folders, &mut reader);
     let inputs = match document.get("inputs") {
         Some(inputs @ Value::Object(map)) if !map.is_empty() => inputs.clone(),
         _ => {
@@ -129,7 +127,8 @@ fn interpret(path: &Path, folders: &Folders, document: &Map<String, Value>, read
         state_file,
         outputs,
         document: json!({ "inputs": inputs }),
-        warnings: std::mem::take(&mut reader.warnings),
+        problems: reader.problems,
+        warnings: reader.warnings,
     }
 }
 
@@ -155,7 +154,10 @@ fn state_file(globals: &Map<String, Value>, folders: &Folders, reader: &mut Read
     reader.unknown_keys(persistence, place, &["type", "config"], &[]);
     let kind = reader.text(persistence, "type", place);
     if kind.as_deref().is_some_and(|kind| kind != "filesystem") {
-        reader.problem("globals.persistence.type", "only filesystem works here: the state is one embedded file");
+        reader.problem(
+            "globals.persistence.type",
+            "only filesystem works here: the state is one embedded file",
+        );
     }
     let config = reader.object(persistence, "config", "globals.persistence.config").unwrap_or(&empty);
     reader.unknown_keys(config, "globals.persistence.config", &["directory_name"], &[]);

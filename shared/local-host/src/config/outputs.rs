@@ -138,7 +138,13 @@ fn read_tls(
     let verify_hostname = reader.flag(config, "verify_hostname", place).unwrap_or(true);
     let material = TlsMaterial { chain: chain?, cert: certificate?, key: key?.into(), verify_hostname };
     let transport = Transport::Tls(material);
-    Some(Receiver::Network(DevoConfig { address: address?, port, transport, compression, host: String::new() }))
+    Some(Receiver::Network(DevoConfig {
+        address: address?,
+        port,
+        transport,
+        compression,
+        host: String::new(),
+    }))
 }
 
 /// The host and port of `address`, or of its other spelling `url`, which may hold a scheme and a port.
@@ -151,7 +157,10 @@ fn read_address(
     let port = reader.port(config, "port", place);
     let given = reader.text(config, "address", place).or_else(|| reader.text(config, "url", place));
     let Some(given) = given else {
-        reader.problem(&format!("{place}.address"), "is missing; for Devo it is for example collector-us.devo.io");
+        reader.problem(
+            &format!("{place}.address"),
+            "is missing; for Devo it is for example collector-us.devo.io",
+        );
         return (None, default_port);
     };
     let (host, port_of_address) = split_address(&given);

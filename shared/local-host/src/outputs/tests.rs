@@ -118,7 +118,11 @@ async fn a_batch_is_proven_only_when_every_output_took_it_and_a_failure_empties_
         assert_eq!((failure.error_type, failure.code), (ErrorType::DeliveryError, code::UNREACHABLE));
         assert_eq!(fan.deliver(Timestamp::MAX).await.unwrap().events, 0, "the batch is gone");
         for (index, writer) in writers.iter().enumerate() {
-            assert_eq!(text_of(writer).is_empty(), index >= failing, "output {index} of a fan failing at {failing}");
+            assert_eq!(
+                text_of(writer).is_empty(),
+                index >= failing,
+                "output {index} of a fan failing at {failing}"
+            );
         }
     }
 }

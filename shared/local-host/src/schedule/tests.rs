@@ -80,7 +80,8 @@ async fn what_a_turn_ended_with_decides_when_the_next_one_begins() {
 
 #[test]
 fn pauses_after_failures_grow_to_a_bound_and_never_beyond_the_period() {
-    let pause = |failures, period| pause_after(&failed(), Duration::from_secs(period), failures).unwrap().as_secs();
+    let pause =
+        |failures, period| pause_after(&failed(), Duration::from_secs(period), failures).unwrap().as_secs();
     let pauses: Vec<_> = [1, 2, 3, 6, 7, 8, u32::MAX].map(|failures| pause(failures, 86_400)).to_vec();
     assert_eq!(pauses, [5, 10, 20, 160, 300, 300, 300]);
     assert_eq!(pause(9, 60), 60);

@@ -47,7 +47,8 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, String> {
     if path.exists() {
         recognise(&open_read_only_connection(path)?)?;
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(explain)?;
     prepare(&mut connection).map_err(explain)?;
     // Another process of another release may have made the file in between.
@@ -77,10 +78,10 @@ fn open_read_only_connection(path: &Path) -> Result<Connection, String> {
 fn recognise(connection: &Connection) -> Result<Kind, String> {
     let application: i64 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(explain)?;
-    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(explain)?;
+    let format: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
     if tables == 0 && application == 0 && format == 0 {
         return Ok(Kind::Fresh);
     }

@@ -56,6 +56,12 @@ fn copy_as_found(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
+async fn the_file_store_is_what_a_state_store_is() {
+    let folder = tempfile::tempdir().unwrap();
+    testing::conformance::all(&FileStore::open(&folder.path().join("state.db")).unwrap()).await;
+}
+
+#[tokio::test]
 async fn of_forty_acquisitions_over_two_connections_one_wins_and_the_others_are_told_who() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
@@ -142,11 +148,13 @@ async fn a_commit_writes_all_of_itself_once() {
     let store = FileStore::open(&folder.path().join("state.db")).unwrap();
     let taken = store.acquire(PARTITION, &lease("a", 1_000)).await.unwrap();
     let memory = Row { data: Some(Bytes::from_static(&[0, 255, 7])), ..row("memory#1", json!({"n": null})) };
-    let ledger = Row { expires_at: Some(9), ..row("ledger#1", json!({"received": 3, "rate": 0.5, "by": "a"})) };
+    let ledger =
+        Row { expires_at: Some(9), ..row("ledger#1", json!({"received": 3, "rate": 0.5, "by": "a"})) };
     let first = follow(&taken, "t1", vec![Write::Put(memory.clone()), Write::Add(ledger.clone())]);
     store.commit(&first).await.unwrap();
     store.commit(&first).await.unwrap();
-    let second = follow(&first.checkpoint, "t2", vec![Write::Add(ledger), Write::Delete("memory#1".to_owned())]);
+    let second =
+        follow(&first.checkpoint, "t2", vec![Write::Add(ledger), Write::Delete("memory#1".to_owned())]);
     store.commit(&second).await.unwrap();
     let sums = Row { expires_at: Some(9), ..row("ledger#1", json!({"received": 6, "rate": 1.0, "by": "a"})) };
     assert_eq!(everything(&store).await, [second.checkpoint, sums]);
@@ -235,7 +243,11 @@ async fn files_that_are_not_of_this_format_are_refused_with_the_cause_and_left_b
         schema::FORMAT + 1
     );
     let no_database = folder.path().join("text.db");
-    std::fs::write(&no_database, "this is a text file that is long enough to have a database header".repeat(4)).unwrap();
+    std::fs::write(
+        &no_database,
+        "this is a text file that is long enough to have a database header".repeat(4),
+    )
+    .unwrap();
     let cases = [
         (make("newer.db", &newer), "it has format 2, this release reads 1"),
         (make("foreign.db", "CREATE TABLE contacts (x);"), "belongs to another program"),

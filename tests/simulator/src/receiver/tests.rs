@@ -1,1 +1,4 @@
-//! placeholder
+//! Byte streams cut anywhere, and connections as they end.
+
+mod connections;
+mod streams;

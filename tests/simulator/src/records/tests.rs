@@ -1,1 +1,68 @@
-//! placeholder
+//! What the generated records promise.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{SIGN_IN_EVENT_TYPES, record, sign_in, sized_sign_in, time_text};
+use crate::tenant::Endpoint;
+
+fn time() -> Timestamp {
+    "2026-11-20T10:00:00.987654321Z".parse().unwrap()
+}
+
+#[test]
+fn records_are_repeatable_different_and_about_the_size_of_real_ones() {
+    for endpoint in Endpoint::ALL {
+        let mut ids = BTreeSet::new();
+        let mut bytes = 0;
+        for seed in 0..200 {
+            let text = record(endpoint, seed, time());
+            assert_eq!(text, record(endpoint, seed, time()));
+            let parsed: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            ids.insert(parsed["id"].as_str().unwrap().to_owned());
+            let when: Timestamp = parsed[endpoint.time_property()].as_str().unwrap().parse().unwrap();
+            assert!(when <= time() && time().duration_since(when).as_secs() == 0, "{when}");
+            bytes += text.len();
+        }
+        assert_eq!(ids.len(), 200);
+        assert!((900 * 200..2300 * 200).contains(&bytes), "{endpoint:?}: {} bytes", bytes / 200);
+    }
+}
+
+#[test]
+fn records_hold_what_is_easily_damaged() {
+    let all: String = (0..200).flat_map(|seed| Endpoint::ALL.map(|endpoint| record(endpoint, seed, time()))).collect();
+    for part in ["\\u00eb", "\\/", "\\ud83d\\ude00", "\\\"", "\\t", "\u{5c71}", "null", "[]", "-122.120", "1E0", "-0.0"] {
+        assert!(all.contains(part), "{part}");
+    }
+    assert!(!all.contains('\n'));
+    for digits in 0..=7 {
+        assert!(all.contains(&format!("\"{}\"", time_text(time(), digits))), "{digits} fractional digits");
+    }
+}
+
+#[test]
+fn sign_ins_have_the_shape_of_their_kind_and_size() {
+    let parse = |text: String| -> Value { serde_json::from_str(&text).unwrap() };
+    assert!(parse(sign_in(1, time(), &[])).get("signInEventTypes").is_none(), "v1.0 has no event types");
+    for kind in SIGN_IN_EVENT_TYPES {
+        let parsed = parse(sign_in(1, time(), &[kind]));
+        assert_eq!(parsed["signInEventTypes"][0], kind);
+        assert_eq!(parsed["userId"].is_null(), matches!(kind, "servicePrincipal" | "managedIdentity"));
+        assert_eq!(parsed["isInteractive"], kind == "interactiveUser");
+    }
+    for least_bytes in [2_000, 20_000] {
+        let text = sized_sign_in(7, time(), &["interactiveUser"], least_bytes);
+        assert!((least_bytes..least_bytes + 500).contains(&text.len()), "{}", text.len());
+        assert!(parse(text)["appliedConditionalAccessPolicies"].as_array().unwrap().len() > 1);
+    }
+}
+
+#[test]
+fn times_are_cut_to_their_digits() {
+    for (digits, expected) in [(0, ":00Z"), (1, ":00.9Z"), (3, ":00.987Z"), (7, ":00.9876543Z"), (9, ":00.9876543Z")] {
+        assert!(time_text(time(), digits).ends_with(expected));
+    }
+}

@@ -1,0 +1,164 @@
+//! The command line: what `collector` takes, in the words of its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Records of each service in the demo: enough for several pages, batches and windows, few enough for seconds.
+const DEFAULT_EVENTS: u32 = 2_000;
+
+/// Collects Microsoft security logs and forwards them to Devo.
+///
+/// Without a command it plays the demo: a simulated tenant, a Devo receiver, and everything in between, offline.
+#[derive(Debug, Parser)]
+#[command(
+    name = "collector",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 all is well, 1 there were problems, 2 the configuration or the usage is invalid.\n\
+                  RUST_LOG filters the log on standard error, for example RUST_LOG=debug."
+)]
+pub struct Cli {
+    /// What to do; `demo` when none is named.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Collect from a simulated tenant and show that every record arrives exactly once
+    ///
+    /// Starts a simulated Microsoft tenant and a Devo receiver with mutual TLS in this process, emits records (late ones,
+    /// repeated ones, many of one instant) while all services collect, and compares what the receiver decoded with what
+    /// was emitted, record by record. Nothing leaves this machine.
+    Demo(DemoArgs),
+    /// Run all enabled services until stopped, each on its own period
+    ///
+    /// Does what the vendor's container does, with its configuration. The state is one file under
+    /// `globals.persistence.config.directory_name`. SIGTERM or Ctrl-C ends it cleanly: what was read is delivered and
+    /// committed first. A second Ctrl-C ends it at once.
+    Run(RunArgs),
+    /// Try everything that a run needs, and ship nothing
+    ///
+    /// Validates the whole configuration, then logs in for each enabled service and asks for one page, shakes hands with
+    /// each output, and looks at the state file. One line a finding.
+    Check(CheckArgs),
+    /// Pull one service now
+    ///
+    /// With `--output devo` this is an invocation of the live service: it uses the configured outputs, moves the live
+    /// position, and takes the service's lease, so it waits for nobody and says `locked` when a run is at work. A window
+    /// given by `--from` and `--to` is a backfill with a position of its own; records that were delivered before are not
+    /// sent again.
+    ///
+    /// With `--output stdout` or a file the live state is neither read nor written: everything in the window is printed,
+    /// one JSON object a line, `{"tag": …, "message": {…}}`. Without `--from` and `--to` that is the last day. A file is
+    /// appended to.
+    Pull(PullArgs),
+    /// Show where each service stands; works while a run is on
+    ///
+    /// Shows position, lag, what the ledger says of the last 24 hours, backfills and the last result of each enabled
+    /// service. It only reads.
+    Status(StatusArgs),
+    /// Print shell completions
+    Completions(CompletionsArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// The configuration, YAML or JSON; a bare name may lie in the folder `config`
+    #[arg(long, value_name = "FILE", env = "CONFIG_FILE", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `collector demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  collector demo\n  collector demo --events 20000 --faults\n  \
+                        collector demo --dir ./collector-demo --json\n\n\
+                        Exits with 0 only if everything that was emitted arrived exactly once.")]
+pub struct DemoArgs {
+    /// Records that each service has to collect
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub events: u32,
+    /// Let the API throttle, fail, cut bodies and expire links, and the receiver refuse and reset connections
+    #[arg(long)]
+    pub faults: bool,
+    /// Put configuration, certificates, state and received events here; made when absent, must be empty [default: a
+    /// new folder under the system's temporary one]
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+    /// Print the result as JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Default for DemoArgs {
+    fn default() -> Self {
+        Self { events: DEFAULT_EVENTS, faults: false, dir: None, json: false }
+    }
+}
+
+/// Arguments of `collector run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  collector run --config config/config.yaml\n  \
+                        CONFIG_FILE=config.yaml collector run")]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub config: ConfigArg,
+}
+
+/// Arguments of `collector check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  collector check --config config/config.yaml\n\n\
+                        Exits with 0 when all is well, 1 when there were problems, 2 when the configuration is \
+                        invalid.")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub config: ConfigArg,
+}
+
+/// Arguments of `collector pull`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  collector pull microsoft_graph_audit.signIns --config config.yaml\n  \
+                        collector pull microsoft_graph_audit.signIns --config config.yaml --output stdout\n  \
+                        collector pull microsoft_graph_audit.directory_audits --config config.yaml \\\n      \
+                        --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --output audits.jsonl")]
+pub struct PullArgs {
+    /// The service, as the configuration names it
+    #[arg(value_name = "INPUT.SERVICE")]
+    pub service: String,
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Start of the window, RFC 3339
+    #[arg(long, value_name = "TIME", requires = "to")]
+    pub from: Option<String>,
+    /// End of the window, RFC 3339
+    #[arg(long, value_name = "TIME", requires = "from")]
+    pub to: Option<String>,
+    /// Where the records go: devo (the configured outputs), stdout, or a file
+    #[arg(long, value_name = "devo|stdout|FILE", default_value = "devo")]
+    pub output: String,
+}
+
+/// Arguments of `collector status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  collector status --config config/config.yaml\n  \
+                        collector status --config config/config.yaml --json")]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `collector completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  collector completions bash > /etc/bash_completion.d/collector\n  \
+                        collector completions zsh > \"${fpath[1]}/_collector\"")]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}

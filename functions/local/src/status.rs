@@ -1,0 +1,100 @@
+//! `collector status`: where each service stands.
+
+use collector::service::Family;
+use jiff::Timestamp;
+use local_host::status::{ServiceStatus, read};
+use local_host::store::FileStore;
+use local_host::{config, log, runner};
+
+use crate::cli::StatusArgs;
+use crate::locate;
+use crate::outcome::{Ending, fail};
+use crate::table::{duration, grouped, table};
+
+/// Prints the status of all enabled services.
+pub async fn status(arguments: &StatusArgs, families: &[&'static Family]) -> Ending {
+    log::start("error");
+    let now = Timestamp::now();
+    let resolved = config::load(&locate(&arguments.config)).and_then(|configuration| {
+        let services = runner::resolve(&configuration, families)?;
+        let path = &configuration.state_file;
+        let state = if path.exists() { Some(FileStore::open_read_only(path)?) } else { None };
+        Ok((services, state))
+    });
+    let (services, state) = match resolved {
+        Ok(resolved) => resolved,
+        Err(error) => return fail(&error),
+    };
+    let mut all = Vec::new();
+    for settings in &services.enabled {
+        match read(state.as_ref(), settings, now).await {
+            Ok(one) => all.push(one),
+            Err(error) => return fail(&error),
+        }
+    }
+    if arguments.json {
+        match serde_json::to_string_pretty(&all) {
+            Ok(text) => anstream::println!("{text}"),
+            Err(cause) => return crate::outcome::refuse(&format!("the status cannot be shown: {cause}")),
+        }
+    } else {
+        show(&all);
+    }
+    Ending::Good
+}
+
+fn show(all: &[ServiceStatus]) {
+    let numbers = ["lag", "received", "dropped", "delivered", "retries"];
+    let header = [
+        "service",
+        "newest record",
+        "lag",
+        "received",
+        "dropped",
+        "delivered",
+        "retries",
+        "last pull",
+        "last result",
+    ];
+    let mut services = table(&header, &numbers);
+    let time = |instant: Option<Timestamp>| {
+        instant.map_or_else(|| "-".to_owned(), |instant| format!("{instant:.0}"))
+    };
+    for one in all {
+        let counts = one.last_24_hours;
+        let result = match (&one.running, &one.last_error, &one.last_result) {
+            (Some(_), _, _) => "running".to_owned(),
+            (None, Some(error), _) => error.lines().next().unwrap_or_default().to_owned(),
+            (None, None, Some(result)) => result.clone(),
+            (None, None, None) => "never ran".to_owned(),
+        };
+        services.add_row([
+            one.service.to_owned(),
+            time(one.last_event_time_in_utc),
+            one.lag_seconds.map_or_else(|| "-".to_owned(), duration),
+            grouped(counts.received),
+            grouped(counts.duplicates),
+            grouped(counts.delivered),
+            grouped(one.pending_retries),
+            time(one.last_pull_in_utc),
+            result,
+        ]);
+    }
+    anstream::println!("{services}\nreceived, dropped and delivered are those of the last 24 hours");
+    let mut backfills = table(&["backfill of", "from", "to", "mode", "state", "position"], &[]);
+    for one in all {
+        for backfill in &one.backfills {
+            backfills.add_row([
+                one.service,
+                &backfill.from,
+                &backfill.to,
+                if backfill.resend { "resend" } else { "missing" },
+                backfill.state,
+                &time(backfill.position_in_utc),
+            ]);
+        }
+    }
+    if backfills.row_count() > 0 {
+        anstream::println!("{backfills}");
+    }
+}

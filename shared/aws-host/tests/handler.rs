@@ -1,0 +1,164 @@
+//! An invocation asks for what it needs and for no more, and a changed secret is noticed.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use aws_host::secrets::Secrets;
+use collector::error::{ErrorType, code};
+use collector::report::Status;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use support::tenant::{Tenant, call};
+
+/// The counts of requests by kind.
+fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    expected.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_understood_reads_nothing() {
+    let tenant = Tenant::start().await;
+    let error = tenant.handler().answer(call(json!({"fource": true}))).await.unwrap_err();
+    assert_eq!((error.error_type, error.code), (ErrorType::InitVariablesError, code::SETTINGS));
+    assert!(error.message.contains("fource"), "{}", error.message);
+    assert_eq!(tenant.take_counts(), counts(&[]));
+}
+
+#[tokio::test]
+async fn a_service_that_is_switched_off_answers_without_touching_anything() {
+    let tenant = Tenant::start().await;
+    let mut document = tenant.document("right");
+    document["inputs"]["test_input"]["enabled"] = json!(false);
+    tenant.set_document(&document.to_string());
+    let handler = tenant.handler();
+    for reads in [counts(&[("secret", 2)]), counts(&[])] {
+        let report = handler.answer(call(json!({}))).await.unwrap();
+        assert_eq!((report.status, report.service), (Status::Disabled, "test-things"));
+        assert_eq!(tenant.take_counts(), reads);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_records_and_a_warm_process_keeps_secrets_and_token() {
+    let tenant = Tenant::start().await;
+    let handler = tenant.handler();
+    for logins in [1, 0] {
+        let report = handler.answer(call(json!({"dry_run": true}))).await.unwrap();
+        assert_eq!(report.status, Status::DryRun);
+        assert_eq!(report.samples.unwrap()[0].tag, "my.app.red.default");
+        let seen = tenant.take_counts();
+        assert_eq!(seen.get("login").copied().unwrap_or_default(), logins);
+        assert_eq!(seen.get("secret").copied().unwrap_or_default(), logins * 2);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_was_changed_is_read_again_after_a_refused_login() {
+    let tenant = Tenant::start().await;
+    tenant.set_document(&tenant.document("old").to_string());
+    let handler = tenant.handler();
+    let dry_run = || call(json!({"dry_run": true}));
+    let refused = handler.answer(dry_run()).await.unwrap_err();
+    assert_eq!((refused.error_type, refused.code), (ErrorType::SetupError, code::LOGIN));
+    let seen = tenant.take_counts();
+    assert_eq!((seen["login"], seen["secret"]), (1, 4), "read again, but the same text is not tried twice");
+    tenant.set_document(&tenant.document("right").to_string());
+    let report = handler.answer(dry_run()).await.unwrap();
+    assert_eq!(report.status, Status::DryRun);
+    let seen = tenant.take_counts();
+    assert_eq!((seen["login"], seen["secret"]), (2, 2));
+}
+
+#[tokio::test]
+async fn a_document_that_was_mended_works_at_the_next_call() {
+    let tenant = Tenant::start().await;
+    let handler = tenant.handler();
+    let broken = tenant.document("right").to_string().replace("tenant_id", "tenantid");
+    for broken in [broken.as_str(), "{", "inputs: [", ""] {
+        tenant.set_document(broken);
+        let error = handler.answer(call(json!({"dry_run": true}))).await.unwrap_err();
+        assert_eq!(error.error_type, ErrorType::InitVariablesError, "{broken}");
+    }
+    tenant.set_document(&tenant.document("right").to_string());
+    assert!(handler.answer(call(json!({"dry_run": true}))).await.is_ok());
+}
+
+#[tokio::test]
+async fn settings_of_one_invocation_end_with_it() {
+    let tenant = Tenant::start().await;
+    let handler = tenant.handler();
+    let tags = async |event| {
+        let report = handler.answer(call(event)).await.unwrap();
+        report.samples.unwrap().into_iter().map(|sample| sample.tag).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        tags(json!({"dry_run": true, "settings": {"override_tag": "my.app.other"}})).await,
+        ["my.app.other"]
+    );
+    assert_eq!(tags(json!({"dry_run": true})).await, ["my.app.red.default"]);
+}
+
+#[tokio::test]
+async fn a_tick_that_delivers_nothing_gives_its_lease_back() {
+    let tenant = Tenant::start().await;
+    let mut short = call(json!({}));
+    short.deadline = Timestamp::now() + SignedDuration::from_secs(4);
+    let error = tenant.handler().answer(short).await.unwrap_err();
+    assert_eq!((error.error_type, error.code), (ErrorType::DeliveryError, code::UNREACHABLE), "{error}");
+    let answer = tenant.dynamo.client.scan().table_name(support::TABLE).send().await.unwrap();
+    let checkpoint = &answer.items()[0];
+    assert_eq!(checkpoint["pk"].as_s().unwrap(), "ab123#test-things");
+    assert!(!checkpoint.contains_key("lease_owner"));
+    let lines = tenant.metrics();
+    assert_eq!(lines.lines().count(), 1, "one line an invocation: {lines}");
+    let line: Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!((&line["errors"], &line["error_code"]), (&json!(1), &json!(600)));
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_is_named_with_the_remedy() {
+    let tenant = Tenant::start().await;
+    let cases = [
+        (json!({"__type": "ResourceNotFoundException", "Message": "none"}), "COLLECTOR_SECRET_ID"),
+        (json!({"__type": "AccessDeniedException", "Message": "no"}), "secretsmanager:GetSecretValue"),
+        (json!({"__type": "InvalidRequestException", "Message": "deleted"}), "deletion"),
+        (json!({"__type": "DecryptionFailure", "Message": "no"}), "kms:Decrypt"),
+        (json!({"SecretBinary": "AAAA"}), "as text"),
+    ];
+    for (given, remedy) in cases {
+        tenant.set_secret("collector", given);
+        let error = tenant.handler().answer(call(json!({}))).await.unwrap_err();
+        assert_eq!((error.error_type, error.code), (ErrorType::InitVariablesError, code::SETTINGS));
+        assert!(error.message.contains("secret collector") && error.message.contains(remedy), "{error}");
+    }
+    tenant.set_secret("devo", json!({"__type": "AccessDeniedException", "Message": "no"}));
+    let both = tenant.handler().answer(call(json!({}))).await.unwrap_err();
+    assert!(both.message.contains("secret collector") && both.message.contains("secret devo"), "{both}");
+}
+
+#[tokio::test]
+async fn a_secret_is_used_for_an_hour_and_no_longer() {
+    let tenant = Tenant::start().await;
+    let secrets = Secrets::new(&tenant.config());
+    let noon: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+    let after = |minutes| noon + SignedDuration::from_mins(minutes);
+    tenant.set_document("first");
+    assert_eq!(secrets.get("collector", noon).await.unwrap().expose_secret(), "first");
+    tenant.set_document("second");
+    assert_eq!(secrets.get("collector", after(60)).await.unwrap().expose_secret(), "first");
+    assert_eq!(secrets.get("collector", after(61)).await.unwrap().expose_secret(), "second");
+    tenant.set_document("third");
+    assert_eq!(
+        secrets.get_read_since("collector", after(61), after(62)).await.unwrap().expose_secret(),
+        "second"
+    );
+    assert_eq!(
+        secrets.get_read_since("collector", after(62), after(62)).await.unwrap().expose_secret(),
+        "third"
+    );
+    tenant.set_secret("collector", json!({"__type": "AccessDeniedException", "Message": "no"}));
+    assert!(secrets.get("collector", after(200)).await.is_err(), "an old copy does not stand in");
+    assert!(!format!("{secrets:?}").contains("third"));
+}

@@ -1,0 +1,208 @@
+//! AWS and a Microsoft tenant on one port, as far as one invocation needs them: two secrets, the state table (passed on
+//! to the emulator), a login that knows one client secret, and an API with one record.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use aws_config::SdkConfig;
+use aws_host::environment::{self, Environment};
+use aws_host::handler::{Call, Handler, Telemetry};
+use aws_host::logs::CurrentRequest;
+use collector::service::{Cloud, Family};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::wire::{answer, read_message};
+use super::{Dynamo, sdk_config};
+
+/// A family of one service.
+pub static FAMILY: Family = Family {
+    input: "test_input",
+    aliases: &[],
+    clouds: &[Cloud {
+        top_level_domain: None,
+        base_url: "https://things.test",
+        login_url: "https://login.test",
+        scope: "https://things.test/.default",
+    }],
+    services: &[&testing::service::SERVICE],
+};
+
+/// Everything one invocation talks to.
+pub struct Tenant {
+    /// `127.0.0.1:port`.
+    pub address: String,
+    /// The state table behind it.
+    pub dynamo: Dynamo,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    secrets: BTreeMap<String, Value>,
+    client_secret: String,
+    counts: BTreeMap<String, usize>,
+    metrics: Vec<u8>,
+}
+
+struct Metrics(Arc<Mutex<Inner>>);
+
+impl Write for Metrics {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().metrics.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Tenant {
+    /// A tenant whose client secret is `right`, and secrets that hold the same.
+    pub async fn start() -> Self {
+        let dynamo = Dynamo::start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let inner = Arc::new(Mutex::new(Inner { client_secret: "right".to_owned(), ..Inner::default() }));
+        let tenant = Self { address, dynamo, inner: Arc::clone(&inner) };
+        let behind = tenant.dynamo.address.clone();
+        tokio::spawn(async move {
+            loop {
+                let Ok((client, _)) = listener.accept().await else { return };
+                tokio::spawn(serve(client, behind.clone(), Arc::clone(&inner)));
+            }
+        });
+        tenant.set_secret("collector", json!({"SecretString": tenant.document("right").to_string()}));
+        tenant.set_secret("devo", json!({"SecretString": devo_secret()}));
+        tenant
+    }
+
+    /// The configuration document with this client secret.
+    pub fn document(&self, client_secret: &str) -> Value {
+        let here = format!("http://{}", self.address);
+        json!({"inputs": {"test_input": {
+            "id": "ab123",
+            "credentials": {"tenant_id": "tenant", "client_id": "client", "client_secret": client_secret},
+            "override_base_url": here, "override_login_url": here,
+            "services": {"things": {}},
+        }}})
+    }
+
+    /// What Secrets Manager answers for this secret: `SecretString`, `SecretBinary` or `__type`.
+    pub fn set_secret(&self, id: &str, given: Value) {
+        self.inner.lock().unwrap().secrets.insert(id.to_owned(), given);
+    }
+
+    /// The document becomes this text.
+    pub fn set_document(&self, text: &str) {
+        self.set_secret("collector", json!({"SecretString": text}));
+    }
+
+    /// How many requests of each kind came since the last time.
+    pub fn take_counts(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut self.inner.lock().unwrap().counts)
+    }
+
+    /// The SDK's configuration for this place.
+    pub fn config(&self) -> SdkConfig {
+        sdk_config(&self.address)
+    }
+
+    /// A process of the service, just started.
+    pub fn handler(&self) -> Handler {
+        let telemetry = Telemetry {
+            current: CurrentRequest::default(),
+            metrics: Mutex::new(Box::new(Metrics(Arc::clone(&self.inner)))),
+        };
+        Handler::new(&[&FAMILY], environment(), &self.config(), Timestamp::now, telemetry)
+    }
+
+    /// The lines of metrics that were written so far.
+    pub fn metrics(&self) -> String {
+        String::from_utf8(self.inner.lock().unwrap().metrics.clone()).unwrap()
+    }
+}
+
+/// A call with this event and a minute of time.
+pub fn call(event: Value) -> Call {
+    Call {
+        request_id: "request-1".to_owned(),
+        deadline: Timestamp::now() + SignedDuration::from_secs(60),
+        event,
+    }
+}
+
+fn environment() -> Environment {
+    let lookup = |name: &str| {
+        let value = match name {
+            "_HANDLER" => "test-things",
+            "COLLECTOR_SECRET_ID" => "collector",
+            "DEVO_SECRET_ID" => "devo",
+            "STATE_TABLE" => super::TABLE,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" => "256",
+            "AWS_LAMBDA_RUNTIME_API" | "AWS_LAMBDA_FUNCTION_NAME" | "AWS_LAMBDA_FUNCTION_VERSION" => "x",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    environment::read(&lookup, &[&FAMILY]).unwrap()
+}
+
+/// A Devo secret with a certificate made on the spot; nothing listens at its address.
+fn devo_secret() -> String {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    json!({
+        "address": "127.0.0.1", "port": 1, "chain": made.cert.pem(), "cert": made.cert.pem(),
+        "key": made.signing_key.serialize_pem(),
+    })
+    .to_string()
+}
+
+async fn serve(mut client: TcpStream, behind: String, inner: Arc<Mutex<Inner>>) {
+    let mut dynamo = TcpStream::connect(behind).await.unwrap();
+    while let Some(request) = read_message(&mut client).await {
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let given = if head.contains("DynamoDB_20120810.") {
+            count(&inner, "state");
+            dynamo.write_all(&request).await.unwrap();
+            read_message(&mut dynamo).await.unwrap()
+        } else {
+            play(head, body, &inner)
+        };
+        client.write_all(&given).await.unwrap();
+    }
+}
+
+fn play(head: &str, body: &str, inner: &Mutex<Inner>) -> Vec<u8> {
+    if head.contains("secretsmanager.GetSecretValue") {
+        count(inner, "secret");
+        let asked: Value = serde_json::from_str(body).unwrap();
+        let id = asked["SecretId"].as_str().unwrap();
+        let given = inner.lock().unwrap().secrets.get(id).cloned();
+        let given =
+            given.unwrap_or_else(|| json!({"__type": "ResourceNotFoundException", "Message": "none"}));
+        let status = if given.get("__type").is_some() { 400 } else { 200 };
+        return answer(status, &given.to_string());
+    }
+    if head.starts_with("POST /tenant/oauth2/v2.0/token") {
+        count(inner, "login");
+        let right = format!("client_secret={}", inner.lock().unwrap().client_secret);
+        if body.split('&').any(|pair| pair == right) {
+            return answer(200, r#"{"access_token": "t0ken", "expires_in": 3599, "token_type": "Bearer"}"#);
+        }
+        let refusal = r#"{"error": "invalid_client", "error_description": "AADSTS7000215: wrong", "error_codes": [7000215]}"#;
+        return answer(401, refusal);
+    }
+    count(inner, "page");
+    let time = (Timestamp::now() - SignedDuration::from_mins(5)).to_string();
+    answer(200, &json!({"value": [{"id": "1", "kind": "red", "time": time}]}).to_string())
+}
+
+fn count(inner: &Mutex<Inner>, kind: &str) {
+    *inner.lock().unwrap().counts.entry(kind.to_owned()).or_default() += 1;
+}

@@ -1,0 +1,112 @@
+//! Status of rows as the run loop writes them.
+
+use collector::ports::LeaseRequest;
+use serde_json::json;
+use testing::service::settings;
+
+use super::*;
+use crate::store::FileStore;
+
+fn row(key: &str, fields: Value) -> Row {
+    Row { key: key.to_owned(), fields: fields.as_object().unwrap().clone(), data: None, expires_at: None }
+}
+
+async fn status_of(rows: &[Row], now: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(&folder.path().join("state.db")).unwrap();
+    for row in rows {
+        store.leave(&settings().partition(), row).await.unwrap();
+    }
+    let status = read(Some(&store), &settings(), now.parse().unwrap()).await.unwrap();
+    serde_json::to_value(status).unwrap()
+}
+
+#[tokio::test]
+async fn a_service_that_never_ran_has_nothing_to_tell() {
+    let empty = status_of(&[], "2026-11-20T10:30:00Z").await;
+    let absent = read(None::<&FileStore>, &settings(), Timestamp::UNIX_EPOCH).await.unwrap();
+    assert_eq!(empty, serde_json::to_value(absent).unwrap());
+    assert_eq!((&empty["last_result"], &empty["last_24_hours"]["delivered"]), (&Value::Null, &0.into()));
+}
+
+#[tokio::test]
+async fn position_lag_last_result_and_backfills_are_those_of_the_rows() {
+    let rows = [
+        row(
+            CHECKPOINT_KEY,
+            json!({
+                "persistence_version": 1, "version": 7, "writer": "w", "hash_key": "k",
+                "last_event_time_in_utc": "2026-11-20T10:20:00Z", "complete_to_in_utc": "2026-11-20T10:25:00Z",
+                "last_pull_in_utc": "2026-11-20T10:25:01Z", "last_result": "throttled",
+                "not_before_in_utc": "2026-11-20T10:31:00Z",
+            }),
+        ),
+        row(
+            "request#2026-11-01T00:00:00Z#2026-11-02T00:00:00Z#missing",
+            json!({"complete": true, "round": 0}),
+        ),
+        row(
+            "request#2026-11-03T00:00:00Z#2026-11-04T00:00:00Z#resend",
+            json!({"complete": false, "cursor_in_utc": "2026-11-03T12:00:00Z"}),
+        ),
+        row("request#2026-11-05T00:00:00Z#2026-11-06T00:00:00Z#missing#nonce", json!({})),
+    ];
+    let status = status_of(&rows, "2026-11-20T10:30:00Z").await;
+    assert_eq!(status["last_event_time_in_utc"], "2026-11-20T10:20:00Z");
+    assert_eq!((&status["lag_seconds"], &status["last_result"]), (&300.into(), &"throttled".into()));
+    assert_eq!(
+        (&status["not_before_in_utc"], &status["running"]),
+        (&"2026-11-20T10:31:00Z".into(), &Value::Null)
+    );
+    let backfills = status["backfills"].as_array().unwrap();
+    let shown: Vec<_> = backfills
+        .iter()
+        .map(|one| (one["from"].as_str().unwrap(), one["state"].as_str().unwrap(), one["resend"] == true))
+        .collect();
+    let expected = [
+        ("2026-11-01T00:00:00Z", "complete", false),
+        ("2026-11-03T00:00:00Z", "open", true),
+        ("2026-11-05T00:00:00Z", "waiting", false),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(backfills[1]["position_in_utc"], "2026-11-03T12:00:00Z");
+}
+
+#[tokio::test]
+async fn the_ledger_is_summed_over_24_hours_with_what_waits_in_the_checkpoint() {
+    let counts = |delivered: u64| json!({"requests": 1, "received": delivered + 2, "duplicates": 2, "delivered": delivered});
+    let rows = [
+        row("ledger#2026-11-19T10", counts(1_000)),
+        row("ledger#2026-11-19T11", counts(100)),
+        row("ledger#2026-11-20T10", counts(10)),
+        row(
+            CHECKPOINT_KEY,
+            json!({"ledger_carry": {"2026-11-19T10": counts(5_000), "2026-11-20T10": counts(1)}, "hash_key": "k"}),
+        ),
+    ];
+    let status = status_of(&rows, "2026-11-20T10:30:00Z").await;
+    let sums = json!({
+        "requests": 3, "received": 117, "duplicates": 6, "delivered": 111, "failed": 0, "bytes_sent": 0,
+    });
+    assert_eq!(status["last_24_hours"], sums);
+}
+
+#[tokio::test]
+async fn an_invocation_at_work_is_named_until_its_lease_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(&folder.path().join("state.db")).unwrap();
+    let request = LeaseRequest {
+        owner: "request-1".to_owned(),
+        writer: "nonce".to_owned(),
+        now_ms: 1_000,
+        expires_at_ms: 61_000,
+        readable_version: 1,
+        fresh_hash_key: "0".repeat(32),
+    };
+    store.acquire(&settings().partition(), &request).await.unwrap();
+    for (second, running) in [(60, Some("request-1")), (62, None)] {
+        let now = Timestamp::from_second(second).unwrap();
+        let status = read(Some(&store), &settings(), now).await.unwrap();
+        assert_eq!(status.running.as_deref(), running);
+    }
+}

@@ -1,0 +1,128 @@
+//! The files that a collector is started with against the simulated parties.
+//!
+//! ```text
+//! document.json        the configuration document, for the secret of a function
+//! devo.json            the Devo secret of a function
+//! config/config.yaml   the whole configuration of an on-premise host (JSON is YAML too)
+//! certs/               chain, certificate and key of the client
+//! events.jsonl         what the receiver has received
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use simulator::receiver::Receiver;
+use simulator::tenant::Tenant;
+
+/// Name of the file that received events are appended to.
+pub(crate) const EVENTS: &str = "events.jsonl";
+
+/// Makes the folder and those inside it.
+pub(crate) fn make_folders(out: &Path) -> io::Result<()> {
+    for folder in ["certs", "config", "state"] {
+        fs::create_dir_all(out.join(folder))?;
+    }
+    Ok(())
+}
+
+/// Writes everything; gives what each file is and where.
+pub(crate) fn write_configuration(
+    out: &Path,
+    tenant: &Tenant,
+    receiver: &Receiver,
+) -> io::Result<Vec<(&'static str, PathBuf)>> {
+    let inputs = inputs(tenant)?;
+    let (output, secret) = match receiver.pki() {
+        Some(pki) => {
+            fs::write(out.join("certs/chain.crt"), &pki.chain_pem)?;
+            fs::write(out.join("certs/client.crt"), &pki.client.certificate_pem)?;
+            fs::write(out.join("certs/client.key"), &pki.client.private_key_pem)?;
+            let secret = json!({
+                "address": receiver.address().ip().to_string(),
+                "port": receiver.address().port(),
+                "chain": pki.chain_pem,
+                "cert": pki.client.certificate_pem,
+                "key": pki.client.private_key_pem,
+            });
+            (tls_output(receiver), Some(secret))
+        }
+        None => (plain_output(receiver), None),
+    };
+    let config = json!({
+        "globals": {
+            "id": "simulated",
+            "name": "simulated",
+            "persistence": { "type": "filesystem", "config": { "directory_name": out.join("state") } },
+        },
+        "outputs": { "simulated": output },
+        "inputs": inputs,
+    });
+
+    let mut written = vec![
+        ("document", write_json(out.join("document.json"), &json!({ "inputs": inputs }))?),
+        ("config", write_json(out.join("config/config.yaml"), &config)?),
+    ];
+    if let Some(secret) = secret {
+        written.push(("devo secret", write_json(out.join("devo.json"), &secret)?));
+    }
+    written.push(("received", out.join(EVENTS)));
+    Ok(written)
+}
+
+fn inputs(tenant: &Tenant) -> io::Result<Value> {
+    let config = tenant.config();
+    let application = config.applications.first().ok_or_else(|| io::Error::other("the tenant has no application"))?;
+    let secret = application.secrets.first().map(|secret| secret.value.as_str());
+    let start = (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let service = json!({ "request_period_in_seconds": 60, "start_time_in_utc": start });
+    Ok(json!({
+        "microsoft_graph_audit": {
+            "id": "simulated",
+            "enabled": true,
+            "environment": "sim",
+            "credentials": {
+                "tenant_id": config.tenant_id,
+                "client_id": application.client_id,
+                "client_secret": secret,
+            },
+            "override_base_url": tenant.base_url(),
+            "override_login_url": tenant.base_url(),
+            "override_scope_value": config.scope,
+            "services": {
+                "directory_audits": service,
+                "provisioning_audits": service,
+                "signIns": service,
+                "signIns_v2": service,
+            },
+        },
+    }))
+}
+
+fn tls_output(receiver: &Receiver) -> Value {
+    json!({
+        "type": "devo_platform",
+        "config": {
+            "address": receiver.address().ip().to_string(),
+            "port": receiver.address().port(),
+            "type": "SSL",
+            "chain": "chain.crt",
+            "cert": "client.crt",
+            "key": "client.key",
+        },
+    })
+}
+
+fn plain_output(receiver: &Receiver) -> Value {
+    json!({
+        "type": "syslog",
+        "config": { "address": receiver.address().ip().to_string(), "port": receiver.address().port() },
+    })
+}
+
+fn write_json(path: PathBuf, value: &Value) -> io::Result<PathBuf> {
+    fs::write(&path, serde_json::to_vec_pretty(value)?)?;
+    Ok(path)
+}
