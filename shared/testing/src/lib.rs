@@ -2,7 +2,7 @@
 //!
 //! `conformance` says what a state store is, as code that every store must pass. `store`, `source` and `sink` are the
 //! three ports of a simulated world in which each effect is one step: a driver that stops polling at a step is a crash,
-//! and one that polls two invocations in turn is a race.
+//! and one that polls two invocations in turn is a race. `site` puts them together: one service, visited again and again.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,9 +11,11 @@
     reason = "a test that cannot go on must stop"
 )]
 
+pub mod clock;
 pub mod conformance;
 pub mod drive;
 pub mod service;
 pub mod sink;
+pub mod site;
 pub mod source;
 pub mod store;

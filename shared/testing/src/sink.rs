@@ -53,18 +53,21 @@ pub struct RecordingSink {
     pub receiver: Receiver,
     /// One entry for each of the next deliveries: after how many events the connection breaks.
     pub breaks: VecDeque<Option<usize>>,
+    /// How often a connection was opened ahead of its first delivery.
+    pub prepared: usize,
     open: Vec<(String, String)>,
 }
 
 impl RecordingSink {
     /// A sink without faults.
     pub fn new(receiver: &Receiver) -> Self {
-        Self { receiver: receiver.clone(), breaks: VecDeque::new(), open: Vec::new() }
+        Self { receiver: receiver.clone(), breaks: VecDeque::new(), prepared: 0, open: Vec::new() }
     }
 }
 
 impl Sink for RecordingSink {
     async fn prepare(&mut self) {
+        self.prepared += 1;
         step().await;
     }
 

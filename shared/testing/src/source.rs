@@ -7,6 +7,7 @@ use collector::error::{Error, ErrorType};
 use collector::ports::{Page, PageRequest, Source, SourceError, SourceStats};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::TestClock;
 use crate::drive::step;
 
 /// One record of the simulated API.
@@ -31,8 +32,14 @@ pub enum PageFault {
     Throttled(i64),
     /// A failure for good.
     Fatal,
+    /// No page by then.
+    OutOfTime,
+    /// The window starts too early; the oldest instant accepted, where the API names it.
+    StartTooOld(Option<Timestamp>),
     /// The page is empty, but goes on.
     EmptyPage,
+    /// The page's link leads to itself.
+    LinksToItself,
     /// The page holds its records twice.
     Doubled,
     /// The page is in reverse order.
@@ -52,24 +59,45 @@ pub struct ScriptedSource<'a> {
     pub faults: VecDeque<Option<PageFault>>,
     /// Every request so far.
     pub requests: Vec<PageRequest>,
+    /// What becomes of the login.
+    pub login: Option<SourceError>,
+    /// The text that tells this query from another.
+    pub fingerprint: String,
+    /// What each page has to say to the operator.
+    pub warning: Option<String>,
+    /// How much time each page takes, on which clock.
+    pub pace: Option<(TestClock, SignedDuration)>,
 }
 
 impl<'a> ScriptedSource<'a> {
     /// The API without faults.
     pub fn new(records: &'a [Emitted], page_size: usize, now: Timestamp) -> Self {
-        Self { records, page_size, now, faults: VecDeque::new(), requests: Vec::new() }
+        Self {
+            records,
+            page_size,
+            now,
+            faults: VecDeque::new(),
+            requests: Vec::new(),
+            login: None,
+            fingerprint: "scripted".to_owned(),
+            warning: None,
+            pace: None,
+        }
     }
 }
 
 impl Source for ScriptedSource<'_> {
     async fn prepare(&mut self, _deadline: Timestamp) -> Result<(), SourceError> {
         step().await;
-        Ok(())
+        self.login.take().map_or(Ok(()), Err)
     }
 
     async fn page(&mut self, request: &PageRequest) -> Result<Page, SourceError> {
         step().await;
         self.requests.push(request.clone());
+        if let Some((clock, span)) = &self.pace {
+            clock.pass(*span);
+        }
         let fault = self.faults.pop_front().flatten();
         let failure = Error::new(ErrorType::ApiError, 498, "scripted");
         match fault {
@@ -81,6 +109,10 @@ impl Source for ScriptedSource<'_> {
                 return Err(SourceError::Throttled { until: self.now + SignedDuration::from_secs(seconds) });
             }
             Some(PageFault::Fatal) => return Err(SourceError::Fatal(failure)),
+            Some(PageFault::OutOfTime) => return Err(SourceError::OutOfTime),
+            Some(PageFault::StartTooOld(minimum)) => {
+                return Err(SourceError::StartTooOld { minimum, message: "scripted".to_owned() });
+            }
             _ => {}
         }
         // A link says behind which record, in order of time, the page starts: late records do not shift it.
@@ -99,12 +131,17 @@ impl Source for ScriptedSource<'_> {
             None => inside,
         };
         if fault == Some(PageFault::EmptyPage) {
-            let next = Some(request.link.clone().unwrap_or_default());
+            // `!` sorts before every digit: the same place under another name.
+            let next = Some(format!("{}!", request.link.clone().unwrap_or_default()));
             return Ok(Page { records: Vec::new(), next, warnings: Vec::new() });
         }
         let has_more = rest.len() > self.page_size;
         rest.truncate(self.page_size);
-        let next = if has_more { rest.last().map(place) } else { None };
+        let next = match fault {
+            Some(PageFault::LinksToItself) => request.link.clone().or(Some(String::new())),
+            _ if has_more => rest.last().map(place),
+            _ => None,
+        };
         let mut records: Vec<Bytes> = rest.iter().map(|(_, record)| record.text.clone()).collect();
         match fault {
             Some(PageFault::Doubled) => records.extend(records.clone()),
@@ -112,11 +149,11 @@ impl Source for ScriptedSource<'_> {
             _ => {}
         }
         step().await;
-        Ok(Page { records, next, warnings: Vec::new() })
+        Ok(Page { records, next, warnings: self.warning.clone().into_iter().collect() })
     }
 
     fn fingerprint(&self) -> String {
-        "scripted".to_owned()
+        self.fingerprint.clone()
     }
 
     fn stats(&self) -> SourceStats {

@@ -26,6 +26,7 @@ struct Inner {
     rows: BTreeMap<(String, String), Row>,
     tokens: Vec<String>,
     faults: VecDeque<Option<WriteFault>>,
+    failing_reads: VecDeque<bool>,
     commits: u64,
     queries: u64,
     write_units: u64,
@@ -33,15 +34,33 @@ struct Inner {
 }
 
 /// The store. All of it vanishes with the value, so a crash of an invocation leaves it as it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     inner: Mutex<Inner>,
+    limits: Limits,
+}
+
+impl Default for MemoryStore {
+    /// A store with the limits of DynamoDB.
+    fn default() -> Self {
+        Self::with_limits(Limits { rows: 100, commit_bytes: 4 * 1024 * 1024, row_bytes: 400 * 1024 })
+    }
 }
 
 impl MemoryStore {
+    /// A store with these limits.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self { inner: Mutex::default(), limits }
+    }
+
     /// One entry for each of the next writes; `None` lets one pass. What was scripted before is forgotten.
     pub fn script(&self, faults: impl IntoIterator<Item = Option<WriteFault>>) {
         self.inner.lock().unwrap().faults = faults.into_iter().collect();
+    }
+
+    /// One entry for each of the next reads; true makes it fail. What was scripted before is forgotten.
+    pub fn script_reads(&self, failing: impl IntoIterator<Item = bool>) {
+        self.inner.lock().unwrap().failing_reads = failing.into_iter().collect();
     }
 
     /// All rows of a partition, in order of key.
@@ -173,7 +192,7 @@ fn add(stored: &mut Row, row: &Row) {
 
 impl StateStore for MemoryStore {
     fn limits(&self) -> Limits {
-        Limits { rows: 100, commit_bytes: 4 * 1024 * 1024, row_bytes: 400 * 1024 }
+        self.limits
     }
 
     async fn acquire(&self, partition: &str, request: &LeaseRequest) -> Result<Row, StateError> {
@@ -195,6 +214,9 @@ impl StateStore for MemoryStore {
         step().await;
         let mut inner = self.inner.lock().unwrap();
         inner.queries += 1;
+        if inner.failing_reads.pop_front() == Some(true) {
+            return Err(StateError::Unavailable("scripted".to_owned()));
+        }
         let range = (partition.to_owned(), first.to_owned())..=(partition.to_owned(), last.to_owned());
         Ok(inner.rows.range(range).map(|(_, row)| row.clone()).collect())
     }

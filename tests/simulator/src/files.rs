@@ -74,9 +74,11 @@ pub(crate) fn write_configuration(
 
 fn inputs(tenant: &Tenant) -> io::Result<Value> {
     let config = tenant.config();
-    let application = config.applications.first().ok_or_else(|| io::Error::other("the tenant has no application"))?;
+    let application =
+        config.applications.first().ok_or_else(|| io::Error::other("the tenant has no application"))?;
     let secret = application.secrets.first().map(|secret| secret.value.as_str());
-    let start = (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let start =
+        (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let service = json!({ "request_period_in_seconds": 60, "start_time_in_utc": start });
     Ok(json!({
         "microsoft_graph_audit": {

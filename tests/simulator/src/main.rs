@@ -84,7 +84,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tenant = start_tenant(&arguments).await?;
     let receiver = start_receiver(&arguments, &out).await?;
     let written = files::write_configuration(&out, &tenant, &receiver)?;
-    let runtime = if arguments.runtime { Some(Runtime::start(RuntimeConfig::default()).await?) } else { None };
+    let runtime =
+        if arguments.runtime { Some(Runtime::start(RuntimeConfig::default()).await?) } else { None };
 
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "tenant       {}", tenant.base_url())?;
@@ -96,7 +97,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         runtime.invoke("{}", Duration::from_secs(60))?;
         writeln!(stdout, "runtime      AWS_LAMBDA_RUNTIME_API={}", runtime.address())?;
     }
-    writeln!(stdout, "{} records for each of {} endpoints; Ctrl-C ends", arguments.events, Endpoint::ALL.len())?;
+    writeln!(
+        stdout,
+        "{} records for each of {} endpoints; Ctrl-C ends",
+        arguments.events,
+        Endpoint::ALL.len()
+    )?;
     drop(stdout);
 
     run(&arguments, &tenant).await?;
@@ -114,7 +120,8 @@ async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::erro
     let tenant = Tenant::start(config).await?;
     let now = Timestamp::now();
     for number in 0..arguments.events {
-        let share = SignedDuration::from_hours(1).as_millis() * i128::from(number + 1) / i128::from(arguments.events);
+        let share =
+            SignedDuration::from_hours(1).as_millis() * i128::from(number + 1) / i128::from(arguments.events);
         let time = now - SignedDuration::from_hours(1) + SignedDuration::from_millis(i64::try_from(share)?);
         emit(&tenant, arguments.seed.wrapping_add(number), time)?;
     }

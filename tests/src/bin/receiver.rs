@@ -16,11 +16,15 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use simulator::pki::{DevoPki, Identity};
 use simulator::receiver::{Event, Receiver, ReceiverConfig};
 use tokio::io::AsyncReadExt;
+
+/// Often enough for a test that waits for an end, seldom enough to cost nothing.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -63,14 +67,12 @@ fn event_line(event: &Event) -> Value {
     })
 }
 
-/// Writes down each connection once it has ended.
+/// Writes down each connection once it has ended, a moment later.
 async fn write_ends(receiver: &Receiver, journal: &Mutex<File>) -> io::Result<()> {
     let mut written = BTreeSet::new();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
     loop {
-        let is_new = |receiver: &Receiver| {
-            receiver.connections().iter().any(|seen| seen.end.is_some() && !written.contains(&seen.number))
-        };
-        receiver.wait_until(is_new).await;
+        looks.tick().await;
         for seen in receiver.connections() {
             let Some(end) = &seen.end else { continue };
             if !written.insert(seen.number) {

@@ -194,7 +194,9 @@ async fn read(incoming: hyper::Request<Incoming>) -> io::Result<Request> {
     let headers = parts
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
         .collect();
     Ok(Request {
         method: parts.method.as_str().to_owned(),

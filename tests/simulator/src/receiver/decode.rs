@@ -185,7 +185,11 @@ impl Decoder {
                 decoded.push(Decoded::Violation(Violation::ForbiddenByte(byte)));
             }
         }
-        decoded.push(if line.is_empty() { Decoded::Violation(Violation::EmptyLine) } else { Decoded::Line(line) });
+        decoded.push(if line.is_empty() {
+            Decoded::Violation(Violation::EmptyLine)
+        } else {
+            Decoded::Line(line)
+        });
     }
 
     fn lose(&mut self, decoded: &mut Vec<Decoded>) {

@@ -14,13 +14,15 @@ pub(crate) struct Frame<'a> {
 
 const PRIORITY: &[u8] = b"<14>";
 const DATE_LENGTH: usize = 15;
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Reads a line without its LF; `Err` says what is wrong with its header.
 pub(crate) fn parse(line: &[u8]) -> Result<Frame<'_>, &'static str> {
     let behind_priority = line.strip_prefix(PRIORITY).ok_or("the priority is not <14>")?;
     let (date, behind_date) = behind_priority.split_at_checked(DATE_LENGTH).ok_or("the date is missing")?;
-    let date_text = std::str::from_utf8(date).ok().filter(|text| is_date(text)).ok_or("the date is not RFC 3164's")?;
+    let date_text =
+        std::str::from_utf8(date).ok().filter(|text| is_date(text)).ok_or("the date is not RFC 3164's")?;
     let behind_space = behind_date.strip_prefix(b" ").ok_or("no space behind the date")?;
     let (host, behind_host) = word(behind_space).ok_or("the host is missing")?;
     let (tag_and_colon, message) = word(behind_host).ok_or("no space behind the tag")?;
@@ -48,7 +50,8 @@ fn is_date(text: &str) -> bool {
     let spaces = rest.starts_with(' ') && rest.get(3..4) == Some(" ");
     let colons = rest.get(6..7) == Some(":") && rest.get(9..10) == Some(":");
     let clock_digits = rest.get(4..).is_some_and(|clock| !clock.contains(' '));
-    let within = |value: Option<u8>, least: u8, most: u8| value.is_some_and(|value| (least..=most).contains(&value));
+    let within =
+        |value: Option<u8>, least: u8, most: u8| value.is_some_and(|value| (least..=most).contains(&value));
     MONTHS.contains(&month)
         && padded
         && spaces

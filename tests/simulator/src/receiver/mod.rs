@@ -120,7 +120,9 @@ pub enum ConnectionFault {
 impl ConnectionFault {
     fn limit(self) -> Option<u64> {
         match self {
-            Self::CloseAfter { bytes } | Self::ResetAfter { bytes } | Self::StopReadingAfter { bytes } => Some(bytes),
+            Self::CloseAfter { bytes } | Self::ResetAfter { bytes } | Self::StopReadingAfter { bytes } => {
+                Some(bytes)
+            }
             Self::RefuseCertificate | Self::AnswerClose(_) => None,
         }
     }
@@ -259,7 +261,8 @@ impl Receiver {
     /// The violations of all connections, each with the connection's number.
     pub fn violations(&self) -> Vec<(u64, Violation)> {
         let connections = self.connections();
-        let pairs = |seen: ConnectionSeen| seen.violations.into_iter().map(move |violation| (seen.number, violation));
+        let pairs =
+            |seen: ConnectionSeen| seen.violations.into_iter().map(move |violation| (seen.number, violation));
         connections.into_iter().flat_map(pairs).collect()
     }
 

@@ -213,7 +213,9 @@ impl State {
                     Err(violation) => journal.change(number, |entry| entry.violations.push(violation)),
                 },
                 Decoded::MemberEnd => journal.change(number, |entry| entry.gzip_members += 1),
-                Decoded::Violation(violation) => journal.change(number, |entry| entry.violations.push(violation)),
+                Decoded::Violation(violation) => {
+                    journal.change(number, |entry| entry.violations.push(violation))
+                }
             }
         }
         drop(journal);

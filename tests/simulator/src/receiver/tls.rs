@@ -11,8 +11,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion, version,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion, version,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -71,7 +71,8 @@ fn acceptor(
         TlsVersions::Only12 => &[&version::TLS12],
         TlsVersions::Only13 => &[&version::TLS13],
     };
-    let key = PrivateKeyDer::from_pem_slice(pki.server.private_key_pem.as_bytes()).map_err(io::Error::other)?;
+    let key =
+        PrivateKeyDer::from_pem_slice(pki.server.private_key_pem.as_bytes()).map_err(io::Error::other)?;
     let config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(protocols)
         .map_err(io::Error::other)?

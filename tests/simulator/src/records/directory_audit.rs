@@ -8,7 +8,12 @@ const ACTIVITIES: &[(&str, &str, &str, &str)] = &[
     ("Add member to group", "GroupManagement", "Core Directory", "Assign"),
     ("Update user", "UserManagement", "Core Directory", "Update"),
     ("Consent to application", "ApplicationManagement", "Core Directory", "Assign"),
-    ("Add eligible member to role in PIM completed (permanent)", "RoleManagement", "PIM", "CreateRequestedPermanent"),
+    (
+        "Add eligible member to role in PIM completed (permanent)",
+        "RoleManagement",
+        "PIM",
+        "CreateRequestedPermanent",
+    ),
     ("Reset password (self-service)", "UserManagement", "Self-service Password Management", "Reset"),
 ];
 
@@ -23,7 +28,8 @@ pub fn directory_audit(seed: u64, time: Timestamp) -> String {
     let name = dice.one_of(DISPLAY_NAMES);
     let (target, group) = (dice.guid(), dice.guid());
     let address = dice.address();
-    let (result, reason) = dice.one_of(&[("success", "\"\""), ("failure", "\"Microsoft.Online.DirectoryServices.Error\"")]);
+    let (result, reason) =
+        dice.one_of(&[("success", "\"\""), ("failure", "\"Microsoft.Online.DirectoryServices.Error\"")]);
     format!(
         "{{\"id\":\"{id}\",\"category\":\"{category}\",\"correlationId\":\"{correlation}\",\"result\":\"{result}\",\
          \"resultReason\":{reason},\"activityDisplayName\":\"{activity}\",\"activityDateTime\":\"{when}\",\

@@ -31,7 +31,9 @@ pub fn record(endpoint: Endpoint, seed: u64, time: Timestamp) -> String {
         Endpoint::DirectoryAudits => directory_audit(seed, time),
         Endpoint::Provisioning => provisioning(seed, time),
         Endpoint::SignIns => sign_in(seed, time, &[]),
-        Endpoint::SignInsBeta => sign_in(seed, time, &[Dice::new(seed, "event type").one_of(&SIGN_IN_EVENT_TYPES)]),
+        Endpoint::SignInsBeta => {
+            sign_in(seed, time, &[Dice::new(seed, "event type").one_of(&SIGN_IN_EVENT_TYPES)])
+        }
     }
 }
 

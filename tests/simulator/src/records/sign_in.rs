@@ -93,7 +93,10 @@ fn workload(dice: &mut Dice) -> Vec<Member> {
         ("userPrincipalName", "null".to_owned()),
         ("userId", "null".to_owned()),
         ("ipAddress", text("")),
-        ("location", "{\"city\":\"\",\"state\":\"\",\"countryOrRegion\":\"\",\"geoCoordinates\":{}}".to_owned()),
+        (
+            "location",
+            "{\"city\":\"\",\"state\":\"\",\"countryOrRegion\":\"\",\"geoCoordinates\":{}}".to_owned(),
+        ),
         ("deviceDetail", device.to_owned()),
         ("servicePrincipalName", text(dice.one_of(APPLICATIONS))),
         ("servicePrincipalId", text(&dice.guid())),

@@ -33,8 +33,21 @@ fn records_are_repeatable_different_and_about_the_size_of_real_ones() {
 
 #[test]
 fn records_hold_what_is_easily_damaged() {
-    let all: String = (0..200).flat_map(|seed| Endpoint::ALL.map(|endpoint| record(endpoint, seed, time()))).collect();
-    for part in ["\\u00eb", "\\/", "\\ud83d\\ude00", "\\\"", "\\t", "\u{5c71}", "null", "[]", "-122.120", "1E0", "-0.0"] {
+    let all: String =
+        (0..200).flat_map(|seed| Endpoint::ALL.map(|endpoint| record(endpoint, seed, time()))).collect();
+    for part in [
+        "\\u00eb",
+        "\\/",
+        "\\ud83d\\ude00",
+        "\\\"",
+        "\\t",
+        "\u{5c71}",
+        "null",
+        "[]",
+        "-122.120",
+        "1E0",
+        "-0.0",
+    ] {
         assert!(all.contains(part), "{part}");
     }
     assert!(!all.contains('\n'));
@@ -62,7 +75,9 @@ fn sign_ins_have_the_shape_of_their_kind_and_size() {
 
 #[test]
 fn times_are_cut_to_their_digits() {
-    for (digits, expected) in [(0, ":00Z"), (1, ":00.9Z"), (3, ":00.987Z"), (7, ":00.9876543Z"), (9, ":00.9876543Z")] {
+    for (digits, expected) in
+        [(0, ":00Z"), (1, ":00.9Z"), (3, ":00.987Z"), (7, ":00.9876543Z"), (9, ":00.9876543Z")]
+    {
         assert!(time_text(time(), digits).ends_with(expected));
     }
 }

@@ -140,7 +140,12 @@ impl Runtime {
     }
 
     /// Puts an event into the queue under a request id of the caller's: AWS repeats an id when it tries again.
-    pub fn invoke_as(&self, request_id: &str, event_json: &str, deadline: Duration) -> io::Result<Invocation> {
+    pub fn invoke_as(
+        &self,
+        request_id: &str,
+        event_json: &str,
+        deadline: Duration,
+    ) -> io::Result<Invocation> {
         let (sender, answer) = oneshot::channel();
         let deadline_ms = Timestamp::now().checked_add(deadline).map_err(io::Error::other)?.as_millisecond();
         let request_id = request_id.to_owned();

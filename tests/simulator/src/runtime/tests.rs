@@ -24,7 +24,8 @@ async fn next(runtime: &Runtime) -> Response {
 }
 
 async fn post(runtime: &Runtime, path: &str, body: &Value) -> u16 {
-    let request = Client::new().post(url(runtime, path)).header("Lambda-Runtime-Function-Error-Type", "SetupError");
+    let request =
+        Client::new().post(url(runtime, path)).header("Lambda-Runtime-Function-Error-Type", "SetupError");
     request.json(body).send().await.unwrap().status().as_u16()
 }
 
@@ -70,7 +71,9 @@ async fn an_init_error_answers_whatever_waits() {
     let invocation = runtime.invoke("{}", DEADLINE).unwrap();
     let body = json!({ "errorType": "Runtime.InitError", "errorMessage": "unknown handler" });
     assert_eq!(post(&runtime, "init/error", &body).await, 202);
-    assert!(matches!(invocation.answer().await, InvocationAnswer::InitError(error) if error.message == "unknown handler"));
+    assert!(
+        matches!(invocation.answer().await, InvocationAnswer::InitError(error) if error.message == "unknown handler")
+    );
     assert_eq!(runtime.init_errors().len(), 1);
     assert_eq!(runtime.polls().len(), 0);
 }

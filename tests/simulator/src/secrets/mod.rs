@@ -102,9 +102,9 @@ impl State {
         if request.header("x-amz-target") != Some("secretsmanager.GetSecretValue") {
             return refusal("UnknownOperationException", "the simulated store knows GetSecretValue alone");
         }
-        let name = secret_id.strip_prefix(ARN_PREFIX).map_or(secret_id, |named| {
-            named.strip_suffix(ARN_SUFFIX).unwrap_or(named)
-        });
+        let name = secret_id
+            .strip_prefix(ARN_PREFIX)
+            .map_or(secret_id, |named| named.strip_suffix(ARN_SUFFIX).unwrap_or(named));
         match locked(&self.values).get(name) {
             Some(stored) => {
                 let body = json!({
@@ -124,5 +124,6 @@ impl State {
 
 fn refusal(error_type: &str, message: &str) -> Answer {
     let body = json!({ "__type": error_type, "Message": message });
-    Answer::new(400, "application/x-amz-json-1.1", body.to_string()).with_header("x-amzn-ErrorType", error_type)
+    Answer::new(400, "application/x-amz-json-1.1", body.to_string())
+        .with_header("x-amzn-ErrorType", error_type)
 }

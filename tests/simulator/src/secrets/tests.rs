@@ -21,7 +21,10 @@ async fn values_are_given_by_name_or_arn_and_can_be_replaced() {
     let secrets = Secrets::start().await.unwrap();
     secrets.put("team/settings", "first").unwrap();
     let (status, body) = ask(&secrets, GET, SIGNED, "team/settings").await;
-    assert_eq!((status, &body["SecretString"], &body["Name"]), (200, &json!("first"), &json!("team/settings")));
+    assert_eq!(
+        (status, &body["SecretString"], &body["Name"]),
+        (200, &json!("first"), &json!("team/settings"))
+    );
     secrets.put("team/settings", "second").unwrap();
     let (_, replaced) = ask(&secrets, GET, SIGNED, body["ARN"].as_str().unwrap()).await;
     assert_eq!(replaced["SecretString"], "second");

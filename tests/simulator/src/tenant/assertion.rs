@@ -43,7 +43,8 @@ pub(crate) fn verify(assertion: &str, expected: &Expected<'_>) -> Result<(), Ass
     };
     let header = json(header_text).ok_or_else(|| unsigned("the header is no JSON"))?;
     let claims = json(claims_text).ok_or_else(|| unsigned("the claims are no JSON"))?;
-    let signature = URL_SAFE_NO_PAD.decode(signature_text).map_err(|_| unsigned("the signature is no base64url"))?;
+    let signature =
+        URL_SAFE_NO_PAD.decode(signature_text).map_err(|_| unsigned("the signature is no base64url"))?;
     if header["alg"] != "PS256" {
         return Err(unsigned("the algorithm is not PS256"));
     }
@@ -88,8 +89,8 @@ fn check_signature(
     signed: &[u8],
     signature: &[u8],
 ) -> Result<(), AssertionRefused> {
-    let (_, parsed) =
-        x509_parser::parse_x509_certificate(certificate).map_err(|_| unsigned("the certificate does not parse"))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+        .map_err(|_| unsigned("the certificate does not parse"))?;
     let key = &parsed.public_key().subject_public_key.data;
     UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key)
         .verify(signed, signature)

@@ -123,7 +123,11 @@ const fn list(path: &'static str, kind: Kind) -> Property {
 }
 
 const DIRECTORY_AUDITS: &[Property] = &[
-    Property { path: "activityDateTime", kind: Kind::EventTime, operators: &[Operator::Eq, Operator::Ge, Operator::Le] },
+    Property {
+        path: "activityDateTime",
+        kind: Kind::EventTime,
+        operators: &[Operator::Eq, Operator::Ge, Operator::Le],
+    },
     text_with_start("activityDisplayName"),
     text("category"),
     text("correlationId"),
@@ -146,7 +150,11 @@ const DIRECTORY_AUDITS: &[Property] = &[
 ];
 
 const SIGN_INS: &[Property] = &[
-    Property { path: "createdDateTime", kind: Kind::EventTime, operators: &[Operator::Eq, Operator::Le, Operator::Ge] },
+    Property {
+        path: "createdDateTime",
+        kind: Kind::EventTime,
+        operators: &[Operator::Eq, Operator::Le, Operator::Ge],
+    },
     text("id"),
     text("correlationId"),
     text("appId"),
@@ -195,7 +203,11 @@ const PROVISIONING: &[Property] = &[
     provisioning_text("cycleId"),
     provisioning_text("changeId"),
     provisioning_text("provisioningAction"),
-    Property { path: "durationInMilliseconds", kind: Kind::Number, operators: &[Operator::Eq, Operator::Gt, Operator::Lt] },
+    Property {
+        path: "durationInMilliseconds",
+        kind: Kind::Number,
+        operators: &[Operator::Eq, Operator::Gt, Operator::Lt],
+    },
     provisioning_text("provisioningStatusInfo/status"),
     provisioning_text("servicePrincipal/id"),
     provisioning_text("servicePrincipal/displayName"),

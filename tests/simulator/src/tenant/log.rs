@@ -76,7 +76,9 @@ impl RequestLog {
     /// Enters a request; gives the entry.
     pub(crate) fn enter(&mut self, addressee: Addressee, request: &Request, now: Timestamp) -> RequestSeen {
         let query = match addressee {
-            Addressee::Login => decoded(&request.body).into_iter().filter(|(name, _)| !is_secret(name)).collect(),
+            Addressee::Login => {
+                decoded(&request.body).into_iter().filter(|(name, _)| !is_secret(name)).collect()
+            }
             Addressee::Graph(_) | Addressee::Nobody => decoded(request.query.as_bytes()),
         };
         let is_next = query.iter().any(|(name, _)| name == "$skiptoken");
@@ -99,7 +101,13 @@ impl RequestLog {
     }
 
     /// Writes down how the request of that number was answered.
-    pub(crate) fn answered(&mut self, number: u64, status: Option<u16>, records: usize, note: Option<String>) {
+    pub(crate) fn answered(
+        &mut self,
+        number: u64,
+        status: Option<u16>,
+        records: usize,
+        note: Option<String>,
+    ) {
         if let Some(entry) = self.seen.iter_mut().find(|entry| entry.number == number) {
             entry.status = status;
             entry.records = records;

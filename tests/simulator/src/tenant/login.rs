@@ -74,13 +74,19 @@ fn check(state: &State, request: &Request, now: Timestamp) -> Result<String, Ref
         })
     };
     if required("grant_type")? != "client_credentials" {
-        return Err(Refusal::new(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type."));
+        return Err(Refusal::new(
+            400,
+            "unsupported_grant_type",
+            70003,
+            "The app requested an unsupported grant type.",
+        ));
     }
     let client_id = required("client_id")?;
     check_scope(required("scope")?, &state.config.scope)?;
     let applications = locked(&state.applications);
     let application = applications.iter().find(|known| known.client_id == client_id).ok_or_else(|| {
-        let text = format!("Application with identifier '{client_id}' was not found in the directory '{tenant}'.");
+        let text =
+            format!("Application with identifier '{client_id}' was not found in the directory '{tenant}'.");
         Refusal::new(400, "unauthorized_client", 700_016, text)
     })?;
     match (field("client_assertion"), field("client_secret")) {
@@ -108,7 +114,9 @@ fn check(state: &State, request: &Request, now: Timestamp) -> Result<String, Ref
 
 fn check_scope(scope: &str, known: &str) -> Result<(), Refusal> {
     if !scope.ends_with("/.default") || scope.contains(' ') {
-        let text = format!("The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid.");
+        let text = format!(
+            "The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
+        );
         return Err(Refusal::new(400, "invalid_scope", 70011, text));
     }
     if scope != known {
@@ -119,7 +127,8 @@ fn check_scope(scope: &str, known: &str) -> Result<(), Refusal> {
 }
 
 fn check_secret(application: &Application, secret: &str, now: Timestamp) -> Result<(), Refusal> {
-    let known: Vec<&ClientSecret> = application.secrets.iter().filter(|known| known.value == secret).collect();
+    let known: Vec<&ClientSecret> =
+        application.secrets.iter().filter(|known| known.value == secret).collect();
     let client_id = &application.client_id;
     if known.is_empty() {
         let text = format!(
@@ -178,5 +187,7 @@ fn refused(refusal: &Refusal, now: Timestamp) -> std::io::Result<Answer> {
 
 fn as_json(status: u16, body: &serde_json::Value) -> std::io::Result<Answer> {
     let answer = Answer::new(status, "application/json; charset=utf-8", body.to_string());
-    Ok(answer.with_header("Cache-Control", "no-store, no-cache").with_header("x-ms-request-id", request_id()?))
+    Ok(answer
+        .with_header("Cache-Control", "no-store, no-cache")
+        .with_header("x-ms-request-id", request_id()?))
 }

@@ -32,7 +32,8 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, now: Timestamp) 
         Fault::TooManyRequests(retry_after) => too_many_requests(*retry_after, ids, now),
         Fault::GatewayTimeout => ids.error(504, "UnknownError", "", now),
         Fault::Html => {
-            let page = "<!DOCTYPE html><html><head><title>Service unavailable</title></head><body></body></html>";
+            let page =
+                "<!DOCTYPE html><html><head><title>Service unavailable</title></head><body></body></html>";
             Answer::new(200, "text/html", page)
         }
         Fault::NotJson => Answer::new(200, JSON, "{\"value\": [ this is not JSON"),
@@ -68,7 +69,8 @@ pub(super) fn on_the_way(fault: &Fault, outcome: &mut Outcome) {
 
 /// 429 in the words of the reporting service.
 pub(super) fn too_many_requests(retry_after: RetryAfter, ids: &Ids, now: Timestamp) -> Answer {
-    let message = "This request is throttled. Please try again after the value specified in the Retry-After header.";
+    let message =
+        "This request is throttled. Please try again after the value specified in the Retry-After header.";
     let answer = ids.error(429, "UnknownError", message, now);
     match retry_after {
         RetryAfter::Seconds(seconds) => answer.with_header("Retry-After", seconds.to_string()),

@@ -219,7 +219,8 @@ struct Ids {
 impl Ids {
     fn of(request: &Request) -> io::Result<Self> {
         let request_id = request_id()?;
-        let client_request_id = request.header("client-request-id").map_or_else(|| request_id.clone(), str::to_owned);
+        let client_request_id =
+            request.header("client-request-id").map_or_else(|| request_id.clone(), str::to_owned);
         Ok(Self { request_id, client_request_id })
     }
 
@@ -261,7 +262,12 @@ impl Handler for State {
 }
 
 impl State {
-    async fn outcome(&self, request: &Request, seen: &RequestSeen, fault: Option<&Fault>) -> io::Result<Outcome> {
+    async fn outcome(
+        &self,
+        request: &Request,
+        seen: &RequestSeen,
+        fault: Option<&Fault>,
+    ) -> io::Result<Outcome> {
         let ids = Ids::of(request)?;
         let scripted = match fault {
             Some(fault) => mishap::instead_of_answer(fault, &ids, self.config.clock.now()).await,

@@ -72,7 +72,10 @@ fn unauthorized(reason: TokenRefused, call: &Call<'_>) -> Outcome {
         TokenRefused::Revoked => "Access token has been revoked.",
     };
     let answer = call.ids.error(401, "InvalidAuthenticationToken", message, call.now);
-    Outcome { note: Some(format!("{reason:?} token")), ..Outcome::of(answer.with_header("WWW-Authenticate", "Bearer")) }
+    Outcome {
+        note: Some(format!("{reason:?} token")),
+        ..Outcome::of(answer.with_header("WWW-Authenticate", "Bearer"))
+    }
 }
 
 fn page(state: &State, call: &Call<'_>) -> io::Result<Result<Outcome, Refusal>> {
@@ -212,7 +215,9 @@ fn next_link(
     let options = query.repeated.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let pairs: Vec<String> = options
         .chain([("$skiptoken", token.as_str())])
-        .map(|(name, value)| format!("{}={}", encoded_name(name), byte_serialize(value.as_bytes()).collect::<String>()))
+        .map(|(name, value)| {
+            format!("{}={}", encoded_name(name), byte_serialize(value.as_bytes()).collect::<String>())
+        })
         .collect();
     Ok(Some(format!("{base}{}?{}", call.endpoint.path(), pairs.join("&"))))
 }
@@ -260,7 +265,8 @@ impl Members<'_> {
             BodyStyle::Pretty => ("\n  ", "\n    ", ": "),
         };
         let host = self.call.request.header("host").unwrap_or("127.0.0.1");
-        let mut head = vec![member("@odata.context", colon, &format!("http://{host}{}", self.call.endpoint.context()))];
+        let mut head =
+            vec![member("@odata.context", colon, &format!("http://{host}{}", self.call.endpoint.context()))];
         if self.call.endpoint == Endpoint::DirectoryAudits {
             let tip = "Use $select to choose only the properties your app needs, as this can lead to performance improvements.";
             head.push(member("@microsoft.graph.tips", colon, tip));

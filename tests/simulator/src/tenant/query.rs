@@ -63,7 +63,10 @@ pub(super) fn parse(
     let mut seen = Vec::new();
     for (name, value) in options.iter().filter(|(name, _)| name.starts_with('$')) {
         if seen.contains(&name) {
-            return Err(Refusal::bad_request(format!("Query option '{name}' was specified more than once."), ""));
+            return Err(Refusal::bad_request(
+                format!("Query option '{name}' was specified more than once."),
+                "",
+            ));
         }
         seen.push(name);
         match name.as_str() {
@@ -94,13 +97,18 @@ fn order(value: &str, endpoint: Endpoint) -> Result<Order, Refusal> {
     match words.as_slice() {
         [property] | [property, "asc"] if *property == endpoint.time_property() => Ok(Order::OldestFirst),
         [property, "desc"] if *property == endpoint.time_property() => Ok(Order::NewestFirst),
-        _ => Err(Refusal::bad_request("Invalid orderby clause", format!("'{value}' is no order of {endpoint:?}"))),
+        _ => Err(Refusal::bad_request(
+            "Invalid orderby clause",
+            format!("'{value}' is no order of {endpoint:?}"),
+        )),
     }
 }
 
 fn top(value: &str, maximum: usize) -> Result<usize, Refusal> {
     match value.parse::<usize>() {
         Ok(rows) if rows > 0 => Ok(rows.min(maximum)),
-        _ => Err(Refusal::bad_request(format!("Invalid value '{value}' for $top query option found."), "$top")),
+        _ => {
+            Err(Refusal::bad_request(format!("Invalid value '{value}' for $top query option found."), "$top"))
+        }
     }
 }

@@ -108,7 +108,8 @@ impl Store {
         self.emitted += 1;
         let key = (event_time, self.emitted);
         let visible_from = if let Visibility::From(instant) = visibility { Some(instant) } else { None };
-        let hidden_requests = if let Visibility::AfterRequests(count) = visibility { requests + count } else { 0 };
+        let hidden_requests =
+            if let Visibility::AfterRequests(count) = visibility { requests + count } else { 0 };
         let record = Record {
             key,
             raw: Bytes::from(text),
@@ -122,7 +123,12 @@ impl Store {
     }
 
     /// Gives the record of that number another text; its place stays.
-    pub(crate) fn replace(&mut self, endpoint: Endpoint, number: u64, text: String) -> Result<(), RecordRefused> {
+    pub(crate) fn replace(
+        &mut self,
+        endpoint: Endpoint,
+        number: u64,
+        text: String,
+    ) -> Result<(), RecordRefused> {
         serde_json::from_str::<BTreeMap<String, Value>>(&text)
             .map_err(|error| RecordRefused::NoObject(error.to_string()))?;
         let record = self

@@ -28,7 +28,9 @@ impl ThrottleBook {
         }
         // Once this one has left the period, fewer than the limit remain.
         let leaves_last = recent.len() - limit.requests;
-        let wait = recent.get(leaves_last).map_or(limit.period, |&instant| limit.period - now.duration_since(instant));
+        let wait = recent
+            .get(leaves_last)
+            .map_or(limit.period, |&instant| limit.period - now.duration_since(instant));
         Err((wait.as_secs() + i64::from(wait.subsec_nanos() > 0)).max(1))
     }
 }

@@ -15,8 +15,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::receiver::{
-    CloseAnswer, ConnectionEnd, ConnectionFault, Identity, Occurrence, Receiver, ReceiverConfig, TlsVersions, Transport,
-    Violation,
+    CloseAnswer, ConnectionEnd, ConnectionFault, Identity, Occurrence, Receiver, ReceiverConfig, TlsVersions,
+    Transport, Violation,
 };
 
 const LINE: &[u8] = b"<14>Nov 20 10:00:00 host my.app.test: {\"n\":1}\n";
@@ -51,6 +51,13 @@ async fn connect(receiver: &Receiver, client: Option<&Identity>) -> std::io::Res
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
 }
 
+/// Waits until the connection of that number has ended.
+async fn ended(receiver: &Receiver, number: usize) -> ConnectionEnd {
+    let end = |receiver: &Receiver| receiver.connections().get(number - 1).and_then(|seen| seen.end.clone());
+    receiver.wait_until(|receiver| end(receiver).is_some()).await;
+    end(receiver).unwrap()
+}
+
 async fn read_to_end(stream: &mut (impl AsyncReadExt + Unpin)) -> std::io::Result<usize> {
     stream.read_to_end(&mut Vec::new()).await
 }
@@ -64,7 +71,10 @@ async fn a_clean_stream_is_received_and_its_end_answered() {
         stream.shutdown().await.unwrap();
         assert_eq!(read_to_end(&mut stream).await.unwrap(), 0, "close_notify was answered");
         let seen = receiver.connections().pop().unwrap();
-        assert_eq!((seen.events, seen.bytes, seen.end), (2, 2 * LINE.len() as u64, Some(ConnectionEnd::CloseNotify)));
+        assert_eq!(
+            (seen.events, seen.bytes, seen.end),
+            (2, 2 * LINE.len() as u64, Some(ConnectionEnd::CloseNotify))
+        );
         assert_eq!(seen.client.as_deref(), Some("CN=domain client"));
         assert_eq!(receiver.messages_by_tag()["my.app.test"], [b"{\"n\":1}".as_slice(); 2]);
         assert_eq!(receiver.events()[0].json(), Some(json!({ "n": 1 })));
@@ -88,7 +98,9 @@ async fn clients_without_the_right_certificate_are_refused() {
             };
             assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::InvalidData, "an alert, no mere end");
         }
-        let failed = |seen: &crate::receiver::ConnectionSeen| matches!(seen.end, Some(ConnectionEnd::HandshakeFailed(_)));
+        let failed = |seen: &crate::receiver::ConnectionSeen| {
+            matches!(seen.end, Some(ConnectionEnd::HandshakeFailed(_)))
+        };
         receiver.wait_until(|receiver| receiver.connections().iter().all(failed)).await;
         assert_eq!(receiver.connections().len(), 3);
     }
@@ -103,7 +115,10 @@ async fn the_script_refuses_even_the_right_certificate() {
         let mut stream = connect(&receiver, Some(&client)).await.unwrap();
         // Nothing is written: an end or an alert is all that can come.
         stream.get_mut().0.shutdown().await.unwrap();
-        assert_eq!(read_to_end(&mut stream).await.is_err_and(|error| error.to_string().contains("Revoked")), refused);
+        assert_eq!(
+            read_to_end(&mut stream).await.is_err_and(|error| error.to_string().contains("Revoked")),
+            refused
+        );
     }
 }
 
@@ -115,7 +130,7 @@ async fn the_ends_of_a_stream_are_told_apart() {
     fin.write_all(LINE).await.unwrap();
     fin.flush().await.unwrap();
     fin.get_mut().0.shutdown().await.unwrap();
-    receiver.wait_until(|receiver| receiver.connections()[0].end == Some(ConnectionEnd::Fin)).await;
+    assert_eq!(ended(&receiver, 1).await, ConnectionEnd::Fin);
 
     let mut reset = connect(&receiver, Some(&client)).await.unwrap();
     reset.write_all(&LINE[..LINE.len() - 1]).await.unwrap();
@@ -123,13 +138,16 @@ async fn the_ends_of_a_stream_are_told_apart() {
     receiver.wait_until(|receiver| receiver.connections()[1].bytes > 0).await;
     reset.get_ref().0.set_zero_linger().unwrap();
     drop(reset);
-    receiver.wait_until(|receiver| receiver.connections()[1].end == Some(ConnectionEnd::Reset)).await;
+    assert_eq!(ended(&receiver, 2).await, ConnectionEnd::Reset);
     assert_eq!(receiver.event_count(), 1);
     assert_eq!(receiver.violations(), [(2, Violation::IncompleteLine)]);
 }
 
 /// Sends a line and half-closes; what the client then reads.
-async fn close_answered(transport: Transport, close_answer: CloseAnswer) -> Result<usize, std::io::ErrorKind> {
+async fn close_answered(
+    transport: Transport,
+    close_answer: CloseAnswer,
+) -> Result<usize, std::io::ErrorKind> {
     let receiver = start(transport, close_answer).await;
     let outcome = match receiver.pki() {
         Some(pki) => send_and_close(connect(&receiver, Some(&pki.client)).await.unwrap()).await,
@@ -166,7 +184,7 @@ async fn an_end_that_is_never_answered_hangs_until_the_receiver_stops() {
     let mut stream = TcpStream::connect(receiver.address()).await.unwrap();
     stream.write_all(LINE).await.unwrap();
     stream.shutdown().await.unwrap();
-    receiver.wait_until(|receiver| receiver.connections()[0].end == Some(ConnectionEnd::Fin)).await;
+    assert_eq!(ended(&receiver, 1).await, ConnectionEnd::Fin);
     assert_eq!(stream.try_read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     receiver.stop();
     assert_eq!(read_to_end(&mut stream).await.unwrap(), 0);
@@ -177,24 +195,21 @@ async fn an_end_that_is_never_answered_hangs_until_the_receiver_stops() {
 async fn a_script_ends_resets_or_stalls_behind_exactly_that_byte() {
     let receiver = start(Transport::Plain, CloseAnswer::CloseNotify).await;
     let half = LINE.len() as u64 + 10;
-    for (fault, reads) in [
+    for (number, (fault, reads)) in (1..).zip([
         (ConnectionFault::CloseAfter { bytes: half }, Some(Ok(0))),
         (ConnectionFault::ResetAfter { bytes: half }, Some(Err(std::io::ErrorKind::ConnectionReset))),
         (ConnectionFault::StopReadingAfter { bytes: half }, None),
         (ConnectionFault::CloseAfter { bytes: 0 }, Some(Ok(0))),
-    ] {
+    ]) {
         receiver.script(vec![(Occurrence::First(1), fault)]);
         let mut stream = TcpStream::connect(receiver.address()).await.unwrap();
         stream.write_all(&LINE.repeat(3)).await.unwrap();
-        let number = receiver.connections().len();
-        receiver
-            .wait_until(|receiver| receiver.connections().last().is_some_and(|seen| seen.end == Some(ConnectionEnd::Scripted)))
-            .await;
+        assert_eq!(ended(&receiver, number).await, ConnectionEnd::Scripted);
         if let Some(expected) = reads {
             assert_eq!(read_to_end(&mut stream).await.map_err(|error| error.kind()), expected, "{fault:?}");
         }
         let seen = receiver.connections().pop().unwrap();
-        assert_eq!(Some(seen.bytes), fault.limit(), "{fault:?} {number}");
+        assert_eq!(Some(seen.bytes), fault.limit(), "{fault:?}");
         assert_eq!(seen.events, seen.bytes / LINE.len() as u64);
     }
 }
@@ -232,7 +247,10 @@ async fn events_are_copied_to_a_file_with_their_messages_unchanged() {
     };
     let receiver = Receiver::start(config).await.unwrap();
     let mut stream = TcpStream::connect(receiver.address()).await.unwrap();
-    stream.write_all(b"<14>Nov 20 10:00:00 h a.b: { \"n\":1.0 }\n<14>Nov 20 10:00:00 h a.b: no \"json\"\nbad\n").await.unwrap();
+    stream
+        .write_all(b"<14>Nov 20 10:00:00 h a.b: { \"n\":1.0 }\n<14>Nov 20 10:00:00 h a.b: no \"json\"\nbad\n")
+        .await
+        .unwrap();
     stream.shutdown().await.unwrap();
     read_to_end(&mut stream).await.unwrap();
     let copied = std::fs::read_to_string(path).unwrap();
@@ -242,5 +260,8 @@ async fn events_are_copied_to_a_file_with_their_messages_unchanged() {
          {\"tag\":\"a.b\",\"host\":\"h\",\"date\":\"Nov 20 10:00:00\",\"message\":\"no \\\"json\\\"\"}\n"
     );
     assert_eq!(receiver.copy_error(), None);
-    assert_eq!(receiver.violations(), [(1, Violation::BadHeader("the priority is not <14>", "bad".to_owned()))]);
+    assert_eq!(
+        receiver.violations(),
+        [(1, Violation::BadHeader("the priority is not <14>", "bad".to_owned()))]
+    );
 }

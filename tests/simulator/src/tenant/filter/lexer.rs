@@ -107,9 +107,12 @@ fn instant(literal: &str) -> Option<Timestamp> {
     };
     let offset_start = time_and_offset.find(['Z', '+', '-'])?;
     let (time, offset) = time_and_offset.split_at_checked(offset_start)?;
-    let (clock, fraction) = time.split_once('.').map_or((time, None), |(clock, fraction)| (clock, Some(fraction)));
+    let (clock, fraction) =
+        time.split_once('.').map_or((time, None), |(clock, fraction)| (clock, Some(fraction)));
     let fraction_fits = fraction.is_none_or(|digits| {
-        (1..=7).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && clock.len() == 8
+        (1..=7).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && clock.len() == 8
     });
     let offset_fits = offset == "Z" || offset.len() == 6;
     if date.len() != 10 || !matches!(clock.len(), 5 | 8) || !fraction_fits || !offset_fits {

@@ -90,7 +90,9 @@ fn holds(node: &Node, subject: &impl Subject, member: Option<&Value>) -> bool {
         Node::EventTime { operator, operand: TimeOperand::Instant(instant) } => {
             compare(*operator, subject.event_time().cmp(instant))
         }
-        Node::EventTime { operand: TimeOperand::Part(part), .. } => subject.event_time_text().contains(part.as_str()),
+        Node::EventTime { operand: TimeOperand::Part(part), .. } => {
+            subject.event_time_text().contains(part.as_str())
+        }
         Node::Test { field, operator, literal } => {
             let found = match field {
                 Field::OfRecord(path) => look_up(subject.document(), path),
@@ -114,7 +116,9 @@ fn test(operator: Operator, found: &Value, literal: &Value) -> bool {
     match operator {
         Operator::Eq => same(found, literal),
         Operator::Ne => !same(found, literal),
-        Operator::StartsWith => both_texts(found, literal).is_some_and(|(text, start)| text.starts_with(start)),
+        Operator::StartsWith => {
+            both_texts(found, literal).is_some_and(|(text, start)| text.starts_with(start))
+        }
         Operator::Contains => both_texts(found, literal).is_some_and(|(text, part)| text.contains(part)),
         Operator::Ge | Operator::Gt | Operator::Le | Operator::Lt => {
             let by_text = both_texts(found, literal).map(|(left, right)| left.cmp(right));

@@ -116,7 +116,9 @@ impl Parser {
             (Kind::EventTime, Word::Instant(instant)) => {
                 Ok(Node::EventTime { operator, operand: TimeOperand::Instant(instant) })
             }
-            (kind, word) => Ok(Node::Test { field, operator, literal: literal_of(kind, word, property.path)? }),
+            (kind, word) => {
+                Ok(Node::Test { field, operator, literal: literal_of(kind, word, property.path)? })
+            }
         }
     }
 
@@ -143,7 +145,8 @@ impl Parser {
     fn resolve(&self, path: &str) -> Result<(Field, &'static Property), FilterError> {
         let unknown = || FilterError(format!("'{path}' is no property that {:?} filters on", self.endpoint));
         if let Some(scope) = &self.scope {
-            let (variable, member_path) = path.split_once('/').map_or((path, None), |(name, rest)| (name, Some(rest)));
+            let (variable, member_path) =
+                path.split_once('/').map_or((path, None), |(name, rest)| (name, Some(rest)));
             if variable == scope.variable {
                 let Some(member_path) = member_path else {
                     let is_text = scope.list.kind == Kind::TextList;
@@ -154,7 +157,8 @@ impl Parser {
             }
         }
         let property = self.endpoint.property(path).ok_or_else(unknown)?;
-        let parent_is_list = path.rsplit_once('/').and_then(|(parent, _)| self.endpoint.property(parent)).is_some();
+        let parent_is_list =
+            path.rsplit_once('/').and_then(|(parent, _)| self.endpoint.property(parent)).is_some();
         if matches!(property.kind, Kind::TextList | Kind::ObjectList) || parent_is_list {
             return Err(FilterError(format!("'{path}' is a collection and wants any()")));
         }

@@ -181,7 +181,9 @@ fn what_graph_does_not_understand_is_refused() {
 #[test]
 fn the_earliest_lower_bound_is_found_wherever_it_stands() {
     let parse = |text: &str| Filter::parse(text, Endpoint::SignIns).unwrap();
-    let bounded = parse("(isInteractive eq true) and (createdDateTime ge 2026-11-20T10:00:00Z or createdDateTime eq 2026-11-19T00:00:00Z)");
+    let bounded = parse(
+        "(isInteractive eq true) and (createdDateTime ge 2026-11-20T10:00:00Z or createdDateTime eq 2026-11-19T00:00:00Z)",
+    );
     assert_eq!(bounded.earliest_lower_bound(), Some("2026-11-19T00:00:00Z".parse().unwrap()));
     assert_eq!(parse("createdDateTime le 2026-11-20T10:00:00Z").earliest_lower_bound(), None);
     assert!(bounded.mentions("isInteractive"));

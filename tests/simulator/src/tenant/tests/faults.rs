@@ -11,7 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::support::{ask, get, ids, now, query, record, start, token};
 use crate::clock::Clock;
 use crate::tenant::{
-    Addressee, Compression, Endpoint, Fault, Gate, PageKind, RetryAfter, Rule, Shape, Target, Tenant, Throttle,
+    Addressee, Compression, Endpoint, Fault, Gate, PageKind, RetryAfter, Rule, Shape, Target, Tenant,
+    Throttle,
 };
 
 const ENDPOINT: Endpoint = Endpoint::DirectoryAudits;
@@ -24,7 +25,9 @@ async fn five() -> (Tenant, String) {
     })
     .await;
     for number in 1..=5 {
-        tenant.emit(ENDPOINT, record(ENDPOINT, &number.to_string(), &format!("2026-11-20T11:00:0{number}Z"))).unwrap();
+        tenant
+            .emit(ENDPOINT, record(ENDPOINT, &number.to_string(), &format!("2026-11-20T11:00:0{number}Z")))
+            .unwrap();
     }
     let token = token(&tenant).await;
     (tenant, token)
@@ -43,7 +46,9 @@ async fn a_rule_strikes_the_request_it_was_written_for_and_no_other() {
         Rule::on_endpoint(Endpoint::SignIns, Fault::status(500)),
         Rule::on_endpoint(ENDPOINT, Fault::status(503)).page(PageKind::Next).nth(1),
         Rule::on_endpoint(ENDPOINT, Fault::GatewayTimeout).nth(2),
-        Rule::on(Target::AnyGraph, Fault::missing_permission("AuditLog.Read.All")).page(PageKind::First).first(1),
+        Rule::on(Target::AnyGraph, Fault::missing_permission("AuditLog.Read.All"))
+            .page(PageKind::First)
+            .first(1),
     ]);
     let first = query(&tenant, ENDPOINT, &[]);
     let forbidden = get(&first, &token).await;
@@ -55,7 +60,12 @@ async fn a_rule_strikes_the_request_it_was_written_for_and_no_other() {
     let next = page["@odata.nextLink"].as_str().unwrap();
     assert_eq!(get(next, &token).await.status(), 503);
     assert_eq!(get(next, &token).await.status(), 200, "a link may be followed again");
-    let statuses: Vec<_> = tenant.requests().iter().filter(|seen| seen.addressee == Addressee::Graph(ENDPOINT)).map(|seen| seen.status).collect();
+    let statuses: Vec<_> = tenant
+        .requests()
+        .iter()
+        .filter(|seen| seen.addressee == Addressee::Graph(ENDPOINT))
+        .map(|seen| seen.status)
+        .collect();
     assert_eq!(statuses, [403, 504, 200, 503, 200].map(Some));
 }
 
@@ -163,7 +173,8 @@ async fn faulty_pages_and_links() {
     let third: Value = get(second["@odata.nextLink"].as_str().unwrap(), &token).await.json().await.unwrap();
     assert_eq!((ids(&second), ids(&third)), (vec!["3".to_owned(), "2".to_owned()], ids(&second)));
 
-    let (tenant, token) = struck(Fault::ForeignNextLink { host: "https://elsewhere.example".to_owned() }).await;
+    let (tenant, token) =
+        struck(Fault::ForeignNextLink { host: "https://elsewhere.example".to_owned() }).await;
     let (_, page) = ask(&tenant, &token, ENDPOINT, &[]).await;
     assert!(page["@odata.nextLink"].as_str().unwrap().starts_with("https://elsewhere.example/v1.0/"));
 
@@ -223,7 +234,9 @@ async fn all_audit_logs_share_one_limit_and_waiting_as_told_helps() {
     .await;
     let token = token(&tenant).await;
     let mut statuses = Vec::new();
-    for endpoint in [Endpoint::SignIns, Endpoint::SignInsBeta, Endpoint::Provisioning, ENDPOINT, ENDPOINT, ENDPOINT] {
+    for endpoint in
+        [Endpoint::SignIns, Endpoint::SignInsBeta, Endpoint::Provisioning, ENDPOINT, ENDPOINT, ENDPOINT]
+    {
         statuses.push(get(&query(&tenant, endpoint, &[]), &token).await.status().as_u16());
         *clock.lock().unwrap() += SignedDuration::from_millis(500);
     }
@@ -247,7 +260,8 @@ async fn a_hook_sees_each_request_before_it_is_answered() {
     ask(&tenant, &token, ENDPOINT, &[]).await;
     ask(&tenant, &token, ENDPOINT, &[]).await;
     assert_eq!(calls.load(Ordering::SeqCst), 3, "the first and the second");
-    let login_number = json!(tenant.requests().iter().filter(|seen| seen.addressee == Addressee::Login).count());
+    let login_number =
+        json!(tenant.requests().iter().filter(|seen| seen.addressee == Addressee::Login).count());
     assert_eq!(login_number, 1);
 }
 

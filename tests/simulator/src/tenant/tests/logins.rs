@@ -33,11 +33,30 @@ async fn a_login_is_refused_in_microsofts_words() {
         ("contoso", "client_credentials", "nobody", "right", &scope, 400, "unauthorized_client", 700_016),
         ("fabrikam", "client_credentials", "app", "right", &scope, 400, "invalid_request", 90002),
         ("contoso", "password", "app", "right", &scope, 400, "unsupported_grant_type", 70003),
-        ("contoso", "client_credentials", "app", "right", "https://graph.microsoft.com", 400, "invalid_scope", 70011),
-        ("contoso", "client_credentials", "app", "right", "https://other.example/.default", 400, "invalid_resource", 500_011),
+        (
+            "contoso",
+            "client_credentials",
+            "app",
+            "right",
+            "https://graph.microsoft.com",
+            400,
+            "invalid_scope",
+            70011,
+        ),
+        (
+            "contoso",
+            "client_credentials",
+            "app",
+            "right",
+            "https://other.example/.default",
+            400,
+            "invalid_resource",
+            500_011,
+        ),
         ("contoso", "", "app", "right", &scope, 400, "invalid_request", 900_144),
     ] {
-        let fields = [("grant_type", grant), ("client_id", client), ("client_secret", secret), ("scope", scope)];
+        let fields =
+            [("grant_type", grant), ("client_id", client), ("client_secret", secret), ("scope", scope)];
         let (found, body) = login(&tenant, path_tenant, &fields).await;
         assert_eq!((found, body["error"].as_str()), (status, Some(error)), "{body}");
         assert_eq!(body["error_codes"], json!([number]), "{body}");

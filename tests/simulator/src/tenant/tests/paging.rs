@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::support::{ask, get, ids, now, query, record, start, token};
 use crate::records;
 use crate::tenant::{
-    BodyStyle, Compression, Endpoint, LinkPlace, PageSize, Paging, RecordRefused, Tenant, TenantConfig, Visibility,
+    BodyStyle, Compression, Endpoint, LinkPlace, PageSize, Paging, RecordRefused, Tenant, TenantConfig,
+    Visibility,
 };
 
 /// Follows next links from the first page; gives the pages. Refuses to walk for ever.
@@ -125,7 +126,12 @@ async fn queries_that_graph_refuses_are_refused() {
         (Endpoint::SignIns, "$filter", "createdDateTime ge '2026-11-20T00:00:00Z'", "Invalid filter clause"),
         (Endpoint::SignIns, "$filter", "createdDateTime gt 2026-11-20T00:00:00Z", "Invalid filter clause"),
         (Endpoint::SignIns, "$filter", "createdDateTime ge 2026-08-01T00:00:00Z", "Invalid filter clause"),
-        (Endpoint::Provisioning, "$filter", "activityDateTime ge 2026-11-20T00:00:00Z", "Invalid filter clause"),
+        (
+            Endpoint::Provisioning,
+            "$filter",
+            "activityDateTime ge 2026-11-20T00:00:00Z",
+            "Invalid filter clause",
+        ),
         (
             Endpoint::DirectoryAudits,
             "$filter",
@@ -148,9 +154,13 @@ async fn queries_that_graph_refuses_are_refused() {
         assert_eq!((status, body["error"]["message"].as_str()), (400, Some(message)), "{option}={value}");
         assert!(body["error"]["innerError"]["request-id"].is_string());
     }
-    let (status, _) =
-        ask(&tenant, &token, Endpoint::DirectoryAudits, &[("$filter", "activityDateTime ge 2026-10-21T00:00:00Z")])
-            .await;
+    let (status, _) = ask(
+        &tenant,
+        &token,
+        Endpoint::DirectoryAudits,
+        &[("$filter", "activityDateTime ge 2026-10-21T00:00:00Z")],
+    )
+    .await;
     assert_eq!(status, 200, "the named minimum itself is taken");
 }
 
@@ -160,7 +170,8 @@ async fn an_option_without_its_dollar_is_ignored_and_everything_comes() {
     let endpoint = Endpoint::SignIns;
     tenant.emit(endpoint, record(endpoint, "a", &moment(1, 0))).unwrap();
     tenant.emit(endpoint, record(endpoint, "b", &moment(9, 0))).unwrap();
-    let (_, page) = ask(&tenant, &token(&tenant).await, endpoint, &[("filter", "id eq 'a'"), ("top", "1")]).await;
+    let (_, page) =
+        ask(&tenant, &token(&tenant).await, endpoint, &[("filter", "id eq 'a'"), ("top", "1")]).await;
     assert_eq!(ids(&page), ["a", "b"]);
 }
 
@@ -227,7 +238,8 @@ async fn raw_body(change: impl FnOnce(&mut TenantConfig), record: &str) -> Strin
 
 #[tokio::test]
 async fn records_are_served_as_the_bytes_that_were_emitted() {
-    let odd = "{ \"id\" : \"\\u0041\\/\" ,\n\t\"activityDateTime\":\"2026-11-20T11:00:00.10Z\", \"n\": 1.50E+0 }";
+    let odd =
+        "{ \"id\" : \"\\u0041\\/\" ,\n\t\"activityDateTime\":\"2026-11-20T11:00:00.10Z\", \"n\": 1.50E+0 }";
     let layouts = [
         (BodyStyle::Compact, LinkPlace::BeforeRecords),
         (BodyStyle::Compact, LinkPlace::AfterRecords),
@@ -260,9 +272,14 @@ async fn bodies_are_compressed_for_those_who_accept_it() {
         let tenant = start(|config| config.compression = compression).await;
         let client = reqwest::Client::builder().no_gzip().build().unwrap();
         let request = client.get(query(&tenant, Endpoint::SignIns, &[])).bearer_auth(token(&tenant).await);
-        let response =
-            request.header("Accept-Encoding", accepted).header("client-request-id", "mine").send().await.unwrap();
-        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let response = request
+            .header("Accept-Encoding", accepted)
+            .header("client-request-id", "mine")
+            .send()
+            .await
+            .unwrap();
+        let header =
+            |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(header("content-encoding").as_deref(), expected);
         assert_eq!(header("date").as_deref(), Some("Fri, 20 Nov 2026 12:00:00 GMT"));
         assert_eq!(header("client-request-id").as_deref(), Some("mine"));
@@ -276,7 +293,8 @@ async fn bodies_are_compressed_for_those_who_accept_it() {
 async fn requests_are_written_down_without_their_tokens() {
     let tenant = start(|_| {}).await;
     let token = token(&tenant).await;
-    let (status, _) = ask(&tenant, &token, Endpoint::SignIns, &[("$filter", "id eq 'a b'"), ("$top", "x")]).await;
+    let (status, _) =
+        ask(&tenant, &token, Endpoint::SignIns, &[("$filter", "id eq 'a b'"), ("$top", "x")]).await;
     let seen = tenant.requests().pop().unwrap();
     assert_eq!((status, seen.status, seen.option("$filter")), (400, Some(400), Some("id eq 'a b'")));
     assert_eq!(seen.note.as_deref(), Some("$top"));

@@ -1,0 +1,21 @@
+//! How the run loop behaves, as seen from outside: one module a theme, each test a few visits to a small world.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+mod backfill;
+mod batches;
+mod counts;
+mod deadline;
+mod dry_run;
+mod due;
+mod lease;
+mod messages;
+mod recovery;
+mod remembering;
+mod resend;
+mod start;
+mod stored;
+mod story;
+
+/// The instant at which most of these worlds begin.
+const NOON: &str = "2026-11-20T12:00:00Z";

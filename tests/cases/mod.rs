@@ -1,0 +1,3 @@
+//! The plays, one file a subject.
+
+mod handlers;

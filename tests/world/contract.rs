@@ -1,0 +1,125 @@
+//! What must be seen from outside, written down a second time: nothing here is taken from the collector's own code.
+
+use serde_json::Value;
+use simulator::tenant::Endpoint;
+
+/// Every key of an answer, in order.
+pub const ANSWER_KEYS: [&str; 20] = [
+    "service",
+    "status",
+    "devo_pulling_id",
+    "window",
+    "windows",
+    "requests",
+    "received",
+    "duplicates",
+    "delivered",
+    "failed",
+    "sent",
+    "late",
+    "bytes_sent",
+    "failed_uris",
+    "throttled",
+    "tables",
+    "warnings",
+    "last_event_time_in_utc",
+    "lag_seconds",
+    "elapsed_ms",
+];
+
+/// A service as the operator knows it: function, endpoint, and the tag of a record.
+pub struct Promise {
+    /// The function.
+    pub function: &'static str,
+    /// Whom it asks.
+    pub endpoint: Endpoint,
+    tags: Tags,
+}
+
+enum Tags {
+    One(&'static str),
+    BySignInEventType,
+}
+
+/// The services that exist so far; one that is declared and not in this list fails the tests.
+const PROMISES: &[Promise] = &[
+    Promise {
+        function: "graph-directory-audits",
+        endpoint: Endpoint::DirectoryAudits,
+        tags: Tags::One("cloud.azure.ad.audit.{env}.msgraph"),
+    },
+    Promise {
+        function: "graph-provisioning-audits",
+        endpoint: Endpoint::Provisioning,
+        tags: Tags::One("cloud.azure.ad.provisioning.{env}.msgraph"),
+    },
+    Promise {
+        function: "graph-sign-ins",
+        endpoint: Endpoint::SignIns,
+        tags: Tags::One("cloud.azure.ad.signin.{env}.msgraph"),
+    },
+    Promise {
+        function: "graph-sign-ins-v2",
+        endpoint: Endpoint::SignInsBeta,
+        tags: Tags::BySignInEventType,
+    },
+];
+
+/// What is promised of this function.
+pub fn promise(function: &str) -> &'static Promise {
+    let found = PROMISES.iter().find(|promise| promise.function == function);
+    found.unwrap_or_else(|| panic!("nothing is promised of {function}: write its line into PROMISES"))
+}
+
+impl Promise {
+    /// The tag of a record in this environment.
+    pub fn tag(&self, record: &Value, environment: &str) -> String {
+        let pattern = match self.tags {
+            Tags::One(pattern) => pattern.to_owned(),
+            Tags::BySignInEventType => {
+                let kinds = record["signInEventTypes"].as_array().cloned().unwrap_or_default();
+                let known = kinds.iter().filter_map(Value::as_str).find_map(sign_in_word);
+                format!("cloud.azure.ad.{}_signin.{{env}}.msgraph", known.unwrap_or("unknown_future_value"))
+            }
+        };
+        pattern.replace("{env}", environment)
+    }
+}
+
+fn sign_in_word(kind: &str) -> Option<&'static str> {
+    match kind {
+        "interactiveUser" => Some("interactive_user"),
+        "nonInteractiveUser" => Some("noninteractive_user"),
+        "managedIdentity" => Some("managed_identity"),
+        "servicePrincipal" => Some("service_principal"),
+        _ => None,
+    }
+}
+
+/// The message of a record: its bytes on one line, and the two members at its end.
+pub fn message(record: &str, environment: &str, pulling_id: &str) -> String {
+    let inner = on_one_line(record);
+    let inner = inner.strip_suffix('}').unwrap_or_else(|| panic!("no object: {record}"));
+    let comma = if inner.trim_end().ends_with('{') { "" } else { "," };
+    format!(r#"{inner}{comma}"@devo_environment":"{environment}","@devo_pulling_id":"{pulling_id}"}}"#)
+}
+
+/// The record of a message: the message without its two members.
+pub fn record_of(message: &str) -> String {
+    let members = message.rfind(r#""@devo_environment":"#);
+    let members = members.unwrap_or_else(|| panic!("no member of ours: {message}"));
+    let inner = message[..members].strip_suffix(',').unwrap_or(&message[..members]);
+    format!("{inner}}}")
+}
+
+/// A text whose line breaks between tokens became spaces.
+pub fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for part in text.trim().split(['\n', '\r', '\0']).filter(|part| !part.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(part);
+    }
+    line
+}

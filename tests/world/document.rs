@@ -1,0 +1,33 @@
+//! The two secrets of a function, as an operator writes them.
+
+use collector::service::Service;
+use serde_json::{Value, json};
+use simulator::tenant::Tenant;
+
+/// The configuration document of one service at this tenant. `world` is the input's id and its environment.
+pub fn configuration(service: &Service, tenant: &Tenant, world: &str) -> Value {
+    let config = tenant.config();
+    let application = &config.applications[0];
+    json!({"inputs": {service.input: {
+        "id": world,
+        "environment": world,
+        "credentials": {
+            "tenant_id": config.tenant_id,
+            "client_id": application.client_id,
+            "client_secret": application.secrets.first().map(|secret| &secret.value),
+        },
+        "override_base_url": tenant.base_url(),
+        "override_login_url": tenant.base_url(),
+        "override_scope_value": config.scope,
+        // The published limit would make a test last minutes.
+        "requests_per_second": 1000,
+        "services": {service.name: {"request_period_in_seconds": 60}},
+    }}})
+}
+
+/// The Devo secret of a client at this address.
+pub fn devo(address: std::net::SocketAddr, chain: &str, cert: &str, key: &str) -> Value {
+    json!({
+        "address": address.ip().to_string(), "port": address.port(), "chain": chain, "cert": cert, "key": key,
+    })
+}
