@@ -9,7 +9,6 @@ use std::process::{Output, Stdio};
 use collector::error::code;
 use jiff::{SignedDuration, Timestamp};
 use local::{FAMILIES, World};
-use local_host::stop;
 use serde_json::Value;
 use simulator::receiver::{ConnectionFault, Occurrence};
 use simulator::tenant::{Application, Endpoint, Fault, Gate, Rule};
@@ -340,15 +339,4 @@ async fn an_invalid_configuration_stops_a_run_before_anything_is_made() {
     assert!(problems.contains("outputs.devo.config.cert: "), "{problems}");
     assert!(problems.contains("microsoft_graph_audit.id: "), "all problems are named together: {problems}");
     assert!(!world.state.exists());
-}
-
-#[tokio::test]
-async fn whoever_waits_for_a_stop_hears_it_even_when_it_came_before() {
-    let (stopper, mut heard) = stop::pair();
-    let mut later = heard.clone();
-    assert!(!heard.is_asked());
-    stopper.stop();
-    heard.asked().await;
-    later.asked().await;
-    assert!(later.is_asked());
 }

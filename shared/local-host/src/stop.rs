@@ -146,3 +146,59 @@ impl<S: Source> Source for Stoppable<S> {
         self.source.stats()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use collector::window::Window;
+
+    use super::*;
+
+    /// A source that never answers.
+    struct Silent;
+
+    impl Source for Silent {
+        async fn prepare(&mut self, _: Timestamp) -> Result<(), SourceError> {
+            std::future::pending().await
+        }
+
+        async fn page(&mut self, _: &PageRequest) -> Result<Page, SourceError> {
+            std::future::pending().await
+        }
+
+        fn fingerprint(&self) -> String {
+            "silent".to_owned()
+        }
+
+        fn stats(&self) -> SourceStats {
+            SourceStats { requests: 3, throttled: 1 }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_silent_is_out_of_time_once_a_stop_is_asked() {
+        let window = Window { from: Timestamp::UNIX_EPOCH, to: Timestamp::UNIX_EPOCH };
+        let request = PageRequest { window, link: None, deadline: Timestamp::MAX };
+        let (stopper, stop) = pair();
+        let mut source = Stoppable { source: Silent, stop };
+        let asking = async {
+            tokio::task::yield_now().await;
+            stopper.stop();
+        };
+        let (prepared, ()) = tokio::join!(source.prepare(Timestamp::MAX), asking);
+        assert_eq!(prepared, Err(SourceError::OutOfTime));
+        assert_eq!(source.page(&request).await.unwrap_err(), SourceError::OutOfTime);
+        assert_eq!((source.fingerprint(), source.stats().requests), ("silent".to_owned(), 3));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_stop_hears_it_even_when_it_came_before() {
+        let (stopper, mut heard) = pair();
+        let mut later = heard.clone();
+        assert!(!heard.is_asked());
+        stopper.stop();
+        stopper.stop();
+        heard.asked().await;
+        later.asked().await;
+        assert!(later.is_asked());
+    }
+}

@@ -20,12 +20,12 @@ use simulator::tenant::Tenant;
 /// Name of the file that received events are appended to.
 pub(crate) const EVENTS: &str = "events.jsonl";
 
-/// Makes the folder and those inside it.
-pub(crate) fn make_folders(out: &Path) -> io::Result<()> {
+/// Makes the folder and those inside it; gives its absolute path, which the configuration names.
+pub(crate) fn make_folders(out: &Path) -> io::Result<PathBuf> {
     for folder in ["certs", "config", "state"] {
         fs::create_dir_all(out.join(folder))?;
     }
-    Ok(())
+    fs::canonicalize(out)
 }
 
 /// Writes everything; gives what each file is and where.
@@ -127,4 +127,51 @@ fn plain_output(receiver: &Receiver) -> Value {
 fn write_json(path: PathBuf, value: &Value) -> io::Result<PathBuf> {
     fs::write(&path, serde_json::to_vec_pretty(value)?)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use simulator::receiver::{Receiver, ReceiverConfig, Transport};
+    use simulator::tenant::{Tenant, TenantConfig};
+
+    use super::*;
+
+    async fn configuration(transport: Transport) -> (tempfile::TempDir, Tenant, Receiver, Value) {
+        let folder = tempfile::tempdir().unwrap();
+        let out = make_folders(folder.path()).unwrap();
+        let tenant = Tenant::start(TenantConfig::default()).await.unwrap();
+        let receiver =
+            Receiver::start(ReceiverConfig { transport, ..ReceiverConfig::default() }).await.unwrap();
+        write_configuration(&out, &tenant, &receiver).unwrap();
+        let config = serde_json::from_slice(&fs::read(out.join("config/config.yaml")).unwrap()).unwrap();
+        (folder, tenant, receiver, config)
+    }
+
+    #[tokio::test]
+    async fn the_written_configuration_leads_to_the_running_parties() {
+        let (folder, tenant, receiver, config) = configuration(Transport::mutual_tls()).await;
+        let input = &config["inputs"]["microsoft_graph_audit"];
+        assert_eq!(input["override_base_url"], tenant.base_url());
+        assert_eq!(
+            input["credentials"]["client_secret"],
+            tenant.config().applications[0].secrets[0].value.as_str()
+        );
+        assert_eq!(input["services"].as_object().map(serde_json::Map::len), Some(4));
+        let output = &config["outputs"]["simulated"]["config"];
+        assert_eq!(output["port"], receiver.address().port());
+        for name in ["chain", "cert", "key"] {
+            let file = folder.path().join("certs").join(output[name].as_str().unwrap());
+            assert!(fs::read_to_string(file).unwrap().starts_with("-----BEGIN "), "{name}");
+        }
+        let secret: Value =
+            serde_json::from_slice(&fs::read(folder.path().join("devo.json")).unwrap()).unwrap();
+        assert_eq!(secret["chain"], receiver.pki().unwrap().chain_pem.as_str());
+    }
+
+    #[tokio::test]
+    async fn a_plain_receiver_needs_no_certificates() {
+        let (folder, _tenant, _receiver, config) = configuration(Transport::Plain).await;
+        assert_eq!(config["outputs"]["simulated"]["type"], "syslog");
+        assert!(!folder.path().join("devo.json").exists());
+    }
 }

@@ -18,11 +18,14 @@ use simulator::runtime::{Runtime, RuntimeConfig};
 use simulator::tenant::{Endpoint, Tenant, TenantConfig, Throttle};
 
 const EXAMPLES: &str = "Examples:
-  simulator                                   100 records for each endpoint, mutual TLS
-  simulator --events 5000 --every 2 --throttle published
-                                              a busier tenant with a request limit and one more record every 2 s
-  simulator --transport plain --out /tmp/sim  a plain TCP receiver; configuration and events in /tmp/sim
-  simulator --runtime                         also a Lambda runtime API, for the executable `bootstrap`";
+  100 records for each endpoint, mutual TLS:
+      simulator
+  a busier tenant with Microsoft's request limit, one more record every 2 s:
+      simulator --events 5000 --every 2 --throttle published
+  a plain TCP receiver; configuration and received events in the folder `try`:
+      simulator --transport plain --out try
+  also a Lambda runtime API, for the executable `bootstrap`:
+      simulator --runtime";
 
 /// Simulates a Microsoft tenant and a Devo receiver until Ctrl-C.
 #[derive(Debug, Parser)]
@@ -80,7 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(folder) => folder.clone(),
         None => tempfile::Builder::new().prefix("simulator-").tempdir()?.keep(),
     };
-    files::make_folders(&out)?;
+    let out = files::make_folders(&out)?;
     let tenant = start_tenant(&arguments).await?;
     let receiver = start_receiver(&arguments, &out).await?;
     let written = files::write_configuration(&out, &tenant, &receiver)?;
@@ -94,7 +97,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         writeln!(stdout, "{what:<12} {}", path.display())?;
     }
     if let Some(runtime) = &runtime {
-        runtime.invoke("{}", Duration::from_secs(60))?;
+        let invocation = runtime.invoke("{}", Duration::from_secs(60))?;
+        tokio::spawn(async move {
+            let answer = invocation.answer().await;
+            // A closed standard output is no reason to stop serving.
+            let _ = writeln!(io::stdout(), "answer       {answer:?}");
+        });
         writeln!(stdout, "runtime      AWS_LAMBDA_RUNTIME_API={}", runtime.address())?;
     }
     writeln!(

@@ -2,7 +2,8 @@
 //!
 //! Everything here can happen in a bad hour of an ordinary day. The receiver's faults strike before a complete event
 //! came through, because what arrives over a connection that breaks later is sent again: at least once is all that
-//! this protocol can promise.
+//! this protocol can promise. A receiver that reads everything, forgets it and says goodbye politely is not among
+//! them: over this protocol nobody can tell it from a good one.
 
 use simulator::receiver::{ConnectionFault, Occurrence};
 use simulator::tenant::{Fault, PageKind, RetryAfter, Rule};
@@ -30,6 +31,6 @@ pub fn script(world: &World) {
     world.receiver.script(vec![
         (Occurrence::Nth(2), ConnectionFault::RefuseCertificate),
         (Occurrence::Nth(4), ConnectionFault::ResetAfter { bytes: 0 }),
-        (Occurrence::Nth(7), ConnectionFault::CloseAfter { bytes: 1 }),
+        (Occurrence::Nth(7), ConnectionFault::ResetAfter { bytes: 20 }),
     ]);
 }

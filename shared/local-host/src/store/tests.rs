@@ -87,6 +87,23 @@ async fn of_forty_acquisitions_over_two_connections_one_wins_and_the_others_are_
     assert_eq!(everything(&stores[0]).await, winners);
 }
 
+#[test]
+fn processes_that_make_the_same_file_at_the_same_moment_all_get_it() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let start = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    start.wait();
+                    FileStore::open(&path).unwrap();
+                });
+            }
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_lease_that_ended_is_taken_over_and_the_hash_key_stays() {
     let folder = tempfile::tempdir().unwrap();

@@ -168,7 +168,8 @@ struct Script {
 }
 
 impl Receiver {
-    /// Starts a receiver; makes its keys and certificates.
+    /// Starts a receiver; makes its keys and certificates. Fails when the address cannot be listened on or the file
+    /// of `copy_to` cannot be opened.
     pub async fn start(config: ReceiverConfig) -> io::Result<Self> {
         let (pki, acceptors) = match &config.transport {
             Transport::Plain => (None, None),

@@ -1,5 +1,6 @@
 //! The HTTP side of the runtime API: next, response, error, init error.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ impl Handler for State {
 
 impl State {
     async fn next(&self) -> Answer {
+        let _open = OpenPoll::of(&self.open_polls);
         locked(&self.polls).push(Instant::now());
         loop {
             let queued = locked(&self.queue).pop_front();
@@ -70,6 +72,22 @@ impl State {
             let _ = waiting.send(InvocationAnswer::InitError(error.clone()));
         }
         Answer::new(202, JSON, json!({ "status": "OK" }).to_string())
+    }
+}
+
+/// Counts a poll for as long as somebody waits for it: dropped with the answer or with the connection.
+struct OpenPoll<'a>(&'a AtomicUsize);
+
+impl<'a> OpenPoll<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for OpenPoll<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -11,6 +11,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,7 @@ struct State {
     queued: Notify,
     waiting: Mutex<BTreeMap<String, oneshot::Sender<InvocationAnswer>>>,
     polls: Mutex<Vec<Instant>>,
+    open_polls: AtomicUsize,
     init_errors: Mutex<Vec<FunctionError>>,
 }
 
@@ -109,7 +111,7 @@ struct Queued {
 }
 
 impl Runtime {
-    /// Starts a runtime API.
+    /// Starts a runtime API. Fails when the address cannot be listened on.
     pub async fn start(config: RuntimeConfig) -> io::Result<Self> {
         let state = Arc::new(State {
             function_arn: config.function_arn,
@@ -117,6 +119,7 @@ impl Runtime {
             queued: Notify::new(),
             waiting: Mutex::default(),
             polls: Mutex::default(),
+            open_polls: AtomicUsize::new(0),
             init_errors: Mutex::default(),
         });
         let server = Server::start(config.listen, Arc::clone(&state)).await?;
@@ -159,6 +162,11 @@ impl Runtime {
     /// When processes polled for an invocation, in order. The first poll is the end of a start-up.
     pub fn polls(&self) -> Vec<Instant> {
         locked(&self.state.polls).clone()
+    }
+
+    /// How many processes are polling at this moment: idle, or frozen as Lambda would have them.
+    pub fn open_polls(&self) -> usize {
+        self.state.open_polls.load(Ordering::SeqCst)
     }
 
     /// The errors that processes reported instead of polling.

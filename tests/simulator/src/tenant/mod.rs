@@ -82,7 +82,7 @@ struct State {
 }
 
 impl Tenant {
-    /// Starts a tenant.
+    /// Starts a tenant. Fails when the address cannot be listened on.
     pub async fn start(config: TenantConfig) -> io::Result<Self> {
         let listen = config.listen;
         let state = Arc::new(State {
@@ -186,7 +186,8 @@ impl Tenant {
         *locked(&self.state.script) = Script::new(rules);
     }
 
-    /// Calls `hook` when a request has come in, before it is answered.
+    /// Calls `hook` when a request has come in, before it is answered. A hook that holds a clone of this handle keeps
+    /// the tenant running until it is stopped.
     pub fn on_request(&self, hook: impl Fn(&RequestSeen) + Send + Sync + 'static) {
         *locked(&self.state.hook) = Some(Arc::new(hook));
     }
