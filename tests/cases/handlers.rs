@@ -109,9 +109,14 @@ fn redacted(text: &str) -> String {
 
 fn normal(answer: &Value, world: &World) -> Value {
     let mut answer = answer.clone();
-    for (name, shown) in
-        [("devo_pulling_id", "[epoch milliseconds]"), ("elapsed_ms", "[ms]"), ("lag_seconds", "[seconds]")]
-    {
+    let changing = [
+        ("devo_pulling_id", "[epoch milliseconds]"),
+        ("elapsed_ms", "[ms]"),
+        ("lag_seconds", "[seconds]"),
+        ("bytes_sent", "[bytes]"),
+    ];
+    for (name, shown) in changing {
+        assert!(!answer[name].is_null(), "{name}: {answer}");
         answer[name] = json!(shown);
     }
     serde_json::from_str(&redacted(&answer.to_string().replace(&format!(".{}", world.id), ".[env]"))).unwrap()

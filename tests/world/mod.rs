@@ -6,6 +6,7 @@
 //! process is searched for secrets.
 
 pub mod artefacts;
+pub mod chance;
 pub mod contract;
 pub mod document;
 pub mod parties;
@@ -147,6 +148,11 @@ impl World {
         self.confidential.lock().unwrap().add_documents(document, devo);
         self.secrets.put("collector", &document.to_string()).unwrap();
         self.secrets.put("devo", &devo.to_string()).unwrap();
+    }
+
+    /// Adds a private key to what must stay inside, if it is not in the secrets as it is.
+    pub fn keep_secret(&self, key_pem: &str) {
+        self.confidential.lock().unwrap().add_key(key_pem);
     }
 
     /// Stores a document with changes to the service's settings.

@@ -50,9 +50,4 @@ impl Confidential {
             }
         }
     }
-
-    /// How many secrets are looked for.
-    pub fn len(&self) -> usize {
-        self.needles.len() + 1
-    }
 }

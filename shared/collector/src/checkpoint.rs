@@ -134,6 +134,9 @@ pub struct Checkpoint {
 const OLDER_TIMES: [(&str, &str); 2] =
     [("last_event_time", "last_event_time_in_utc"), ("last_polled_timestamp", "complete_to_in_utc")];
 
+/// Times that the vendor has under our names, written in its own way.
+const VENDOR_TIMES: [&str; 2] = ["start_time_in_utc", "last_event_time_in_utc"];
+
 impl Checkpoint {
     /// Reads the row that a store gave.
     ///
@@ -150,7 +153,16 @@ impl Checkpoint {
             }
         }
         fields.retain(|_, value| !value.is_null());
-        serde_json::from_value(Value::Object(fields)).map_err(|error| unreadable(&error.to_string()))
+        for name in VENDOR_TIMES {
+            let Some(Value::String(text)) = fields.get(name) else { continue };
+            if let Some(instant) = civil_time(text) {
+                fields.insert(name.to_owned(), Value::from(instant.to_string()));
+            }
+        }
+        serde_json::from_value(Value::Object(fields.clone())).map_err(|error| match culprit(&fields) {
+            Some(member) => unreadable(&member),
+            None => unreadable(&error.to_string()),
+        })
     }
 
     /// The row to store.
@@ -185,14 +197,29 @@ fn unreadable(what: &str) -> Error {
     Error::new(ErrorType::StateError, code::STATE, message)
 }
 
+/// The member that cannot be read and why. Every member has a default, so each can be tried by itself.
+fn culprit(fields: &Map<String, Value>) -> Option<String> {
+    fields.iter().find_map(|(name, value)| {
+        let alone = Map::from_iter([(name.clone(), value.clone())]);
+        let error = serde_json::from_value::<Checkpoint>(Value::Object(alone)).err()?;
+        Some(format!("{name}: {error}"))
+    })
+}
+
 /// A time as any release wrote it: RFC 3339, `%Y-%m-%d %H:%M:%S` (UTC, fractions allowed), or epoch seconds.
 fn older_time(value: &Value) -> Option<Timestamp> {
     match value {
         Value::Number(seconds) => Timestamp::from_second(seconds.as_i64()?).ok(),
-        Value::String(text) => text.parse().ok().or_else(|| {
-            let civil: DateTime = text.trim_end_matches('Z').parse().ok()?;
-            civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-        }),
+        Value::String(text) => text.parse().ok().or_else(|| civil_time(text)),
         _ => None,
     }
+}
+
+/// A time without a zone, which is UTC.
+fn civil_time(text: &str) -> Option<Timestamp> {
+    if text.parse::<Timestamp>().is_ok() {
+        return None;
+    }
+    let civil: DateTime = text.parse().ok()?;
+    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }

@@ -8,8 +8,11 @@
 //! Buckets are loaded when a page first needs them, forgotten when too many are held, and trusted for as long as the
 //! checkpoint's version is the one this process wrote. Hashes are *staged* until their commit: what was not committed
 //! was not delivered for certain, and is not remembered.
+//!
+//! Rows of an hour outlive everything the API can still give of it. Timeless records may be given for ever, so one that
+//! is seen again when its row has not much longer to live is staged once more.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
@@ -30,7 +33,8 @@ pub enum Bucket {
 impl Bucket {
     /// The bucket of a record.
     pub fn of(event_time: Option<Timestamp>) -> Self {
-        event_time.map_or(Self::Timeless, |instant| Self::Hour(instant.as_second().div_euclid(3600)))
+        let written = event_time.filter(|instant| instant.as_second() >= FIRST_NAMED_SECOND);
+        written.map_or(Self::Timeless, |instant| Self::Hour(instant.as_second().div_euclid(3600)))
     }
 
     fn name(self) -> String {
@@ -85,9 +89,30 @@ struct Segment {
 #[derive(Debug, Default)]
 struct Held {
     hashes: Hashes,
+    /// Until when each hash is kept, epoch seconds; of timeless records alone.
+    kept_until: HashMap<u64, i64, BuildHasherDefault<Uniform>>,
     segments: Vec<Segment>,
     /// The batch that used it last.
     used: u64,
+}
+
+/// What is known of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Never seen.
+    New,
+    /// Delivered before, or staged.
+    Known,
+    /// Delivered before, but its row ends too soon: it is to be staged again, and not to be sent.
+    Ending,
+}
+
+/// A hash that waits for its commit.
+#[derive(Debug, Clone, Copy)]
+struct Staged {
+    hash: u64,
+    /// Until when it is kept as things are; `None` for a new one.
+    kept_until: Option<i64>,
 }
 
 /// The hashes of one partition and generation.
@@ -95,7 +120,7 @@ struct Held {
 pub struct Memory {
     space: String,
     held: BTreeMap<Bucket, Held>,
-    staged: BTreeMap<Bucket, Vec<u64>>,
+    staged: BTreeMap<Bucket, Vec<Staged>>,
     clock: u64,
 }
 
@@ -109,6 +134,8 @@ pub struct Load {
     buckets: Vec<Bucket>,
 }
 
+/// 0001-01-01T00:00:00Z: the names of earlier hours would not sort.
+const FIRST_NAMED_SECOND: i64 = -62_135_596_800;
 /// More hashes than this are not held beside the page at hand: about 24 MB.
 const MOST_HASHES: usize = 1_000_000;
 /// Hours further apart than this are read in ranges of their own.
@@ -119,6 +146,8 @@ const WIDEST_READ_HOURS: i64 = 24;
 const MERGED_BELOW_BYTES: usize = 64 * 1024;
 /// So many small rows of one bucket become one.
 const MERGE_AT_SEGMENTS: usize = 16;
+/// More are not merged at once: each is a row of the commit.
+const MOST_MERGED: usize = 48;
 /// A merged row stays well below a row's limit.
 const MERGED_ROW_BYTES: usize = 256 * 1024;
 /// Hashes outlive the API's own memory by this much.
@@ -182,19 +211,23 @@ impl Memory {
         }
     }
 
-    /// Takes in the rows of a read. Rows of other kinds or spaces are passed over.
+    /// Takes in the rows of a read. Rows of other kinds or spaces are passed over, and those of buckets between the
+    /// wanted ones that are held already.
     pub fn loaded(&mut self, load: &Load, rows: Vec<Row>) {
-        for bucket in &load.buckets {
-            let used = self.clock;
-            self.held.entry(*bucket).or_insert_with(|| Held { used, ..Held::default() });
-        }
+        let mut fresh: BTreeMap<Bucket, Held> = load
+            .buckets
+            .iter()
+            .filter(|bucket| !self.held.contains_key(bucket))
+            .map(|bucket| (*bucket, Held { used: self.clock, ..Held::default() }))
+            .collect();
         for row in rows {
             let Some(bucket) = self.bucket_of_key(&row.key) else { continue };
-            let Some(held) = self.held.get_mut(&bucket) else { continue };
+            let Some(held) = fresh.get_mut(&bucket) else { continue };
             let data = row.data.unwrap_or_default();
             held.hashes.extend(hashes_in(&data));
-            held.segments.push(segment(row.key, row.expires_at.unwrap_or(i64::MAX), data));
+            held.take_in(bucket, row.key, row.expires_at, data);
         }
+        self.held.append(&mut fresh);
     }
 
     fn bucket_of_key(&self, key: &str) -> Option<Bucket> {
@@ -202,26 +235,41 @@ impl Memory {
         Bucket::parse(rest.split('#').next()?)
     }
 
-    /// Remembers the record until the next [`Self::committed`] or [`Self::forget_staged`]; false if it was known.
-    pub fn stage(&mut self, bucket: Bucket, hash: u64) -> bool {
+    /// What is known of the record. A row that ends before `enough`, epoch seconds, ends too soon.
+    pub fn judge(&self, bucket: Bucket, hash: u64, enough: i64) -> Verdict {
         debug_assert!(self.held.contains_key(&bucket), "a bucket is loaded before its records are judged");
-        let held = self.held.entry(bucket).or_default();
-        held.used = self.clock;
-        if !held.hashes.insert(hash) {
-            return false;
+        let Some(held) = self.held.get(&bucket).filter(|held| held.hashes.contains(&hash)) else {
+            return Verdict::New;
+        };
+        match held.kept_until.get(&hash) {
+            Some(end) if *end < enough => Verdict::Ending,
+            _ => Verdict::Known,
         }
-        self.staged.entry(bucket).or_default().push(hash);
-        true
     }
 
-    /// Whether the record was delivered before, or is staged.
-    pub fn knows(&self, bucket: Bucket, hash: u64) -> bool {
-        self.held.get(&bucket).is_some_and(|held| held.hashes.contains(&hash))
+    /// Remembers the record until the next [`Self::committed`] or [`Self::forget_staged`], unless it is known for long
+    /// enough. Gives what was known of it before.
+    pub fn stage(&mut self, bucket: Bucket, hash: u64, enough: i64) -> Verdict {
+        let verdict = self.judge(bucket, hash, enough);
+        let held = self.held.entry(bucket).or_default();
+        held.used = self.clock;
+        if verdict == Verdict::Known {
+            return verdict;
+        }
+        held.hashes.insert(hash);
+        let kept_until = held.kept_until.remove(&hash);
+        self.staged.entry(bucket).or_default().push(Staged { hash, kept_until });
+        verdict
     }
 
     /// How many buckets the staged records touch: the rows that their commit will need.
     pub fn staged_buckets(&self) -> usize {
         self.staged.len()
+    }
+
+    /// How many hashes the largest of those rows will hold.
+    pub fn most_staged(&self) -> usize {
+        self.staged.values().map(Vec::len).max().unwrap_or(0)
     }
 
     /// Whether a record of this bucket would touch one more.
@@ -234,7 +282,7 @@ impl Memory {
         self.staged
             .iter()
             .map(|(bucket, hashes)| {
-                let mut sorted = hashes.clone();
+                let mut sorted: Vec<u64> = hashes.iter().map(|staged| staged.hash).collect();
                 sorted.sort_unstable();
                 Write::Put(self.row(
                     *bucket,
@@ -264,7 +312,7 @@ impl Memory {
                     let Some(bucket) = self.bucket_of_key(&row.key) else { continue };
                     let Some(held) = self.held.get_mut(&bucket) else { continue };
                     let data = row.data.clone().unwrap_or_default();
-                    held.segments.push(segment(row.key.clone(), row.expires_at.unwrap_or(i64::MAX), data));
+                    held.take_in(bucket, row.key.clone(), row.expires_at, data);
                 }
                 Write::Delete(key) => {
                     let Some(bucket) = self.bucket_of_key(key) else { continue };
@@ -279,10 +327,12 @@ impl Memory {
     /// The commit did not happen, or nobody knows.
     pub fn forget_staged(&mut self) {
         for (bucket, hashes) in std::mem::take(&mut self.staged) {
-            if let Some(held) = self.held.get_mut(&bucket) {
-                for hash in hashes {
-                    held.hashes.remove(&hash);
-                }
+            let Some(held) = self.held.get_mut(&bucket) else { continue };
+            for staged in hashes {
+                match staged.kept_until {
+                    Some(end) => held.kept_until.insert(staged.hash, end).is_some(),
+                    None => held.hashes.remove(&staged.hash),
+                };
             }
         }
     }
@@ -313,7 +363,7 @@ impl Memory {
                     bytes += segment.data.len();
                     bytes <= MERGED_ROW_BYTES
                 })
-                .take(4 * MERGE_AT_SEGMENTS)
+                .take(MOST_MERGED)
                 .collect();
             if small.len() < MERGE_AT_SEGMENTS {
                 continue;
@@ -335,14 +385,24 @@ impl Memory {
     }
 }
 
-fn hours(first: i64, last: i64) -> Vec<Bucket> {
-    (first..=last).map(Bucket::Hour).collect()
+impl Held {
+    /// Notes a row of this bucket whose hashes are held already.
+    fn take_in(&mut self, bucket: Bucket, key: String, expires_at: Option<i64>, data: Bytes) {
+        let expires_at = expires_at.unwrap_or(i64::MAX);
+        if bucket == Bucket::Timeless {
+            for hash in hashes_in(&data) {
+                let end = self.kept_until.entry(hash).or_insert(expires_at);
+                *end = expires_at.max(*end);
+            }
+        }
+        // A large row is never merged, so its bytes are not needed again.
+        let data = if data.len() < MERGED_BELOW_BYTES { data } else { Bytes::new() };
+        self.segments.push(Segment { key, expires_at, data });
+    }
 }
 
-fn segment(key: String, expires_at: i64, data: Bytes) -> Segment {
-    // A large row is never merged, so its bytes are not needed again.
-    let data = if data.len() < MERGED_BELOW_BYTES { data } else { Bytes::new() };
-    Segment { key, expires_at, data }
+fn hours(first: i64, last: i64) -> Vec<Bucket> {
+    (first..=last).map(Bucket::Hour).collect()
 }
 
 fn expiry(bucket: Bucket, now: Timestamp, retention: SignedDuration) -> i64 {
@@ -363,122 +423,4 @@ fn hashes_in(data: &Bytes) -> impl Iterator<Item = u64> + '_ {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn loaded(buckets: &[Bucket], rows: Vec<Row>) -> Memory {
-        let mut memory = Memory::new("1".to_owned());
-        for load in memory.loads(&buckets.iter().copied().collect()) {
-            let inside =
-                rows.iter().filter(|row| load.first <= row.key && row.key <= load.last).cloned().collect();
-            memory.loaded(&load, inside);
-        }
-        memory
-    }
-
-    fn put_rows(writes: &[Write]) -> Vec<Row> {
-        writes
-            .iter()
-            .filter_map(|write| if let Write::Put(row) = write { Some(row.clone()) } else { None })
-            .collect()
-    }
-
-    #[test]
-    fn what_was_committed_is_known_to_the_next_process_and_what_was_not_is_new_again() {
-        let now = at("2026-11-20T12:00:00Z");
-        let hour = Bucket::of(Some(at("2026-11-20T11:59:59.9999999Z")));
-        let mut memory = loaded(&[hour, Bucket::Timeless], vec![]);
-        assert!(memory.stage(hour, 1) && memory.stage(Bucket::Timeless, 1) && memory.stage(hour, u64::MAX));
-        assert!(!memory.stage(hour, 1));
-        let writes = memory.rows(7, now, RETENTION);
-        memory.committed(&writes);
-        assert!(memory.stage(hour, 2));
-        memory.forget_staged();
-        assert!(!memory.stage(hour, 1) && memory.stage(hour, 2));
-
-        let mut next = loaded(&[hour, Bucket::Timeless], put_rows(&writes));
-        assert!(!next.stage(hour, 1) && !next.stage(hour, u64::MAX) && !next.stage(Bucket::Timeless, 1));
-        assert!(next.stage(Bucket::Timeless, 2));
-    }
-
-    #[test]
-    fn near_hours_are_read_together_and_far_ones_apart() {
-        let memory = loaded(&[Bucket::Hour(100)], vec![]);
-        let wanted =
-            [98, 99, 100, 101, 104, 400].map(Bucket::Hour).into_iter().chain([Bucket::Timeless]).collect();
-        let loads = memory.loads(&wanted);
-        let ranges: BTreeSet<(&str, &str)> =
-            loads.iter().map(|load| (load.first.as_str(), load.last.as_str())).collect();
-        let expected = [
-            ("memory#1#1970-01-05T02#", "memory#1#1970-01-05T08#~"),
-            ("memory#1#1970-01-17T16#", "memory#1#1970-01-17T16#~"),
-            ("memory#1#timeless#", "memory#1#timeless#~"),
-        ];
-        assert_eq!(ranges, expected.into());
-        assert_eq!(loads.iter().map(|load| load.buckets.len()).sum::<usize>(), 7 + 1 + 1);
-    }
-
-    #[test]
-    fn rows_outlive_the_retention_counted_from_the_later_of_commit_and_event() {
-        let now = at("2026-11-20T12:00:00Z");
-        let kept = RETENTION.as_secs() + GRACE.as_secs();
-        let late = Bucket::of(Some(at("2026-11-01T00:00:00Z")));
-        let future = Bucket::of(Some(at("2026-11-21T00:10:00Z")));
-        let absurd = Bucket::of(Some(at("9999-01-01T00:00:00Z")));
-        assert_eq!(expiry(late, now, RETENTION), now.as_second() + kept);
-        assert_eq!(expiry(future, now, RETENTION), at("2026-11-21T01:00:00Z").as_second() + kept);
-        assert_eq!(expiry(absurd, now, RETENTION), now.as_second() + LONGEST_KEPT.as_secs() + kept);
-        assert_eq!(expiry(Bucket::Timeless, now, RETENTION), now.as_second() + kept);
-    }
-
-    #[test]
-    fn many_small_rows_become_one_that_remembers_the_same_and_expires_last() {
-        let now = at("2026-11-20T12:00:00Z");
-        let bucket = Bucket::of(Some(now));
-        let mut memory = loaded(&[bucket], vec![]);
-        for version in 1..=16 {
-            assert!(memory.merge(99).is_empty());
-            assert!(memory.stage(bucket, version) && memory.stage(bucket, version << 32));
-            let writes = memory.rows(
-                version,
-                later(now, SignedDuration::from_secs(i64::try_from(version).unwrap())),
-                RETENTION,
-            );
-            memory.committed(&writes);
-        }
-        let writes = memory.merge(99);
-        assert_eq!(writes.len(), 17);
-        let merged = put_rows(&writes);
-        assert_eq!(merged[0].expires_at, Some(later(now, RETENTION + GRACE).as_second() + 3600));
-        memory.committed(&writes);
-        assert!(memory.merge(100).is_empty());
-        let mut next = loaded(&[bucket], merged);
-        assert!(
-            (1..=16).all(|version: u64| !next.stage(bucket, version) && !next.stage(bucket, version << 32))
-        );
-    }
-
-    #[test]
-    fn too_many_hashes_are_forgotten_by_the_page_but_never_the_staged_ones() {
-        let (first, second) = (Bucket::Hour(1), Bucket::Hour(2));
-        let mut memory = loaded(&[first, second], vec![]);
-        for hash in 0..=(MOST_HASHES as u64) {
-            memory.stage(first, hash);
-        }
-        memory.page_begins();
-        assert_eq!(
-            memory.loads(&[first, second].into()).len(),
-            1,
-            "the empty one was dropped, the staged one stays"
-        );
-        memory.committed(&[]);
-        memory.page_begins();
-        assert_eq!(memory.loads(&[first].into()).len(), 1);
-    }
-}
+mod tests;

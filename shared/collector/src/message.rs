@@ -111,6 +111,11 @@ impl Messages {
         Self { members: members.into_bytes(), text: Vec::new() }
     }
 
+    /// How many bytes the message of a record is longer than the record, at the most.
+    pub fn added_bytes(&self) -> usize {
+        self.members.len() + 1
+    }
+
     /// The message of a record. A record that is no object stays as it is.
     pub fn write(&mut self, record: &[u8], is_object: bool) -> &[u8] {
         self.text.clear();

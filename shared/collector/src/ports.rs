@@ -44,7 +44,8 @@ pub struct PageRequest {
 pub struct Page {
     /// The raw bytes of each record, slices of the page's body.
     pub records: Vec<Bytes>,
-    /// The next page, or `None` after the last one. A page may be empty and still have a next one.
+    /// The next page, or `None` after the last one. A page may be empty and still have a next one. A source gives no link
+    /// that was followed before in the same walk: that would be a circle, and is an error.
     pub next: Option<String>,
     /// What the operator should know, for example a deprecation header.
     pub warnings: Vec<String>,

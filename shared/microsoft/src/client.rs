@@ -1,12 +1,13 @@
 //! One attempt at one request: from connecting to the last byte of the answer, within a bound of time and size.
 //!
 //! The client is pooled and lives as long as the process. It follows no redirect: a redirect could carry a token to
-//! another host. The body is read into one buffer that grows, because a page of sign-ins has tens of megabytes.
+//! another host. A body is read into one buffer, because a page of sign-ins has tens of megabytes; the caller brings the
+//! buffer, so that one serves for all pages of a walk.
 
 use std::error::Error as _;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -89,23 +90,28 @@ pub(crate) fn build(read_timeout: Duration, proxy: Proxy) -> Result<reqwest::Cli
     builder.build().map_err(|error| cause(&error))
 }
 
-/// Makes one attempt.
+/// Makes one attempt. The body of a successful answer is read into `buffer`, whatever that holds now.
 pub(crate) async fn exchange(
     request: RequestBuilder,
     bounds: AttemptBounds,
+    buffer: BytesMut,
 ) -> Result<Answer, TransportFailure> {
     let Some(time_left) = bounds.time_left else {
         return Err(TransportFailure::OutOfTime);
     };
-    match tokio::time::timeout(bounds.timeout.min(time_left), send_and_read(request, bounds.body_limit)).await
-    {
+    let attempt = send_and_read(request, bounds.body_limit, buffer);
+    match tokio::time::timeout(bounds.timeout.min(time_left), attempt).await {
         Ok(outcome) => outcome,
         Err(_) if time_left <= bounds.timeout => Err(TransportFailure::OutOfTime),
         Err(_) => Err(TransportFailure::TimedOut),
     }
 }
 
-async fn send_and_read(request: RequestBuilder, body_limit: usize) -> Result<Answer, TransportFailure> {
+async fn send_and_read(
+    request: RequestBuilder,
+    body_limit: usize,
+    buffer: BytesMut,
+) -> Result<Answer, TransportFailure> {
     let mut response = request.send().await.map_err(|error| classify(&error))?;
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
@@ -113,7 +119,7 @@ async fn send_and_read(request: RequestBuilder, body_limit: usize) -> Result<Ans
         let body = read_error_body(&mut response).await;
         return Ok(Answer { status, headers, body });
     }
-    match read_body(&mut response, body_limit).await {
+    match read_body(&mut response, body_limit, buffer).await {
         Ok(body) => Ok(Answer { status, headers, body }),
         Err(BodyFailure::TooLarge) => Err(TransportFailure::TooLarge),
         Err(BodyFailure::TimedOut) => Err(TransportFailure::TimedOut),
@@ -127,17 +133,18 @@ enum BodyFailure {
     BrokeOff,
 }
 
-async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, BodyFailure> {
+async fn read_body(response: &mut Response, limit: usize, mut body: BytesMut) -> Result<Bytes, BodyFailure> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     if announced > limit {
         return Err(BodyFailure::TooLarge);
     }
-    let mut body = Vec::with_capacity(announced);
+    body.clear();
+    body.reserve(announced);
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(BodyFailure::TooLarge),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(Bytes::from(body)),
+            Ok(None) => return Ok(body.freeze()),
             Err(error) if error.is_timeout() => return Err(BodyFailure::TimedOut),
             Err(_) => return Err(BodyFailure::BrokeOff),
         }

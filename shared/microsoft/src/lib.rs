@@ -20,5 +20,6 @@ mod throttle;
 mod token;
 mod tuning;
 
+pub use paging::odata::records_of;
 pub use source::{ApiSource, Microsoft, check_credentials};
 pub use tuning::Tuning;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use collector::error::{Error, ErrorType, code};
 use collector::ports::{Clock, Page, PageRequest, Source, SourceError, SourceStats};
 use collector::settings::Settings;
@@ -86,6 +87,7 @@ impl Microsoft {
             stats: SourceStats::default(),
             contact: Contact::First,
             walk: Walk::default(),
+            last_body: Bytes::new(),
         }
     }
 }
@@ -105,6 +107,8 @@ pub struct ApiSource {
     stats: SourceStats,
     contact: Contact,
     walk: Walk,
+    /// Body of the page before.
+    last_body: Bytes,
 }
 
 impl Source for ApiSource {
@@ -243,7 +247,7 @@ impl ApiSource {
             .headers(shared.query.headers.clone())
             .header(AUTHORIZATION, bearer.header.clone());
         self.stats.requests += 1;
-        let answer = exchange(http_request, bounds).await.map_err(|transport| {
+        let answer = exchange(http_request, bounds, self.buffer()).await.map_err(|transport| {
             Failure::transport(transport, bounds.timeout, bounds.body_limit)
                 .map_or(AttemptError::OutOfTime, |failure| AttemptError::Failed(Box::new(failure)))
         })?;
@@ -255,6 +259,7 @@ impl ApiSource {
         }
         match read_collection(&answer.body) {
             Ok(collection) => {
+                self.last_body = answer.body.clone();
                 let warnings = shared.notices.of(&answer, &shared.query.endpoint, now);
                 Ok(Fetched { collection, warnings })
             }
@@ -266,6 +271,12 @@ impl ApiSource {
                 Err(AttemptError::Failed(Box::new(Failure::bad_body(kind, &answer, detail))))
             }
         }
+    }
+
+    /// Memory for the next body: that of the last one, once its records are gone. A buffer of tens of megabytes that is
+    /// given back and asked for again with every page leaves holes behind that the next one does not fit into.
+    fn buffer(&mut self) -> BytesMut {
+        std::mem::take(&mut self.last_body).try_into_mut().unwrap_or_default()
     }
 
     fn count_throttling(&mut self, failure: &Failure) {

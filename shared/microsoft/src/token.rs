@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use collector::error::{Error, ErrorType, code};
 use collector::ports::{Clock, SourceError};
 use collector::settings::Connection;
@@ -158,7 +159,7 @@ impl Tokens {
             }
         }
         let request = caller.client.post(self.url.clone()).form(&form);
-        let answer = match exchange(request, bounds).await {
+        let answer = match exchange(request, bounds, BytesMut::new()).await {
             Ok(answer) => answer,
             Err(transport) => {
                 let failure = Failure::transport(transport, bounds.timeout, bounds.body_limit);

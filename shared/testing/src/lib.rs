@@ -13,6 +13,7 @@
 
 pub mod clock;
 pub mod conformance;
+pub mod dice;
 pub mod drive;
 pub mod service;
 pub mod sink;

@@ -12,7 +12,7 @@ use collector::report::Status;
 use collector::run::{Outcome, Ports, Warm, invoke};
 use collector::settings::Settings;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::clock::TestClock;
 use crate::drive::{Driven, drive};
@@ -42,6 +42,8 @@ pub struct Site {
     pub patience: i64,
     /// What the process kept; [`Site::new_process`] forgets it.
     pub warm: Warm,
+    /// The `job_id` of its story.
+    pub job_id: Option<String>,
     visits: u64,
 }
 
@@ -68,6 +70,8 @@ pub struct Visit {
     pub warnings: Vec<String>,
     /// How long each page takes, seconds.
     pub seconds_per_page: i64,
+    /// Whether somebody else takes the lease over while this invocation is at work.
+    pub loses_lease: bool,
 }
 
 impl Visit {
@@ -170,6 +174,7 @@ impl Site {
             page_size: 100,
             patience: 60,
             warm: Warm::default(),
+            job_id: None,
             visits: 0,
         }
     }
@@ -225,21 +230,27 @@ impl Site {
         let mut invocation = tick(self.visits, self.clock.now(), self.patience);
         invocation.request = visit.request;
         invocation.warnings = visit.warnings;
+        invocation.identity.job_id.clone_from(&self.job_id);
         let clock = self.clock.clone();
+        // What the process kept dies with it when it is killed.
+        let mut warm = std::mem::take(&mut self.warm);
         let ports = Ports {
             source: &mut source,
             sink: &mut sink,
             state: &self.store,
             clock: &move || clock.now(),
-            progress: &|_| {},
+            progress: &|_| {
+                if visit.loses_lease {
+                    self.take_over();
+                }
+            },
         };
-        let driven = drive(invoke(&invocation, &self.settings, ports, &mut self.warm), steps);
+        let driven = drive(invoke(&invocation, &self.settings, ports, &mut warm), steps);
         let connections = self.receiver.connections().split_off(known_connections);
         let Driven::Ended(outcome, _) = driven else {
-            // What the process kept dies with it.
-            self.warm = Warm::default();
             return None;
         };
+        self.warm = warm;
         let counts = &outcome.report;
         assert_eq!(counts.received, counts.duplicates + counts.delivered + counts.failed, "{counts:?}");
         let opened_devo = sink.prepared > 0 || !connections.is_empty();
@@ -272,6 +283,14 @@ impl Site {
             };
         }
         self.store.put(&self.settings.partition(), row);
+    }
+
+    /// Somebody else takes the lease, as if it had ended.
+    fn take_over(&self) {
+        let Some(version) = self.checkpoint().get("version").and_then(Value::as_u64) else { return };
+        self.edit_checkpoint(
+            json!({"version": version + 1, "writer": "somebody else", "lease_owner": "somebody else"}),
+        );
     }
 
     /// Whether somebody holds the lease at this moment.

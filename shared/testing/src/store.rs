@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use collector::ports::{
     CHECKPOINT_KEY, Commit, LeaseRequest, Limits, Row, StateError, StateStore, Write, lease_fields,
 };
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::drive::step;
@@ -72,6 +73,12 @@ impl MemoryStore {
     /// Stores a row as another release or an operator would have.
     pub fn put(&self, partition: &str, row: Row) {
         self.inner.lock().unwrap().rows.insert((partition.to_owned(), row.key.clone()), row);
+    }
+
+    /// Removes every row whose time is over.
+    pub fn expire(&self, now: Timestamp) {
+        let is_kept = |row: &Row| row.expires_at.is_none_or(|instant| instant > now.as_second());
+        self.inner.lock().unwrap().rows.retain(|_, row| is_kept(row));
     }
 
     /// (commits, queries, write units as DynamoDB would count them, rows of the largest commit) so far.

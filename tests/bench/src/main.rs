@@ -1,2 +1,141 @@
-//! Placeholder.
-fn main() {}
+//! Measures the whole pipeline beside its parts, its peak memory, and how fast the artefact starts.
+//!
+//! Whatever is measured runs in a process of its own; the API that serves the pages and the receiver of the events are
+//! two others (this executable again, in another role), so that their work is in nobody's account. Processor time counts,
+//! not the time of day: it says the same on a busy machine. Each figure is the best of several rounds, because
+//! everything that disturbs a measurement makes it larger.
+
+mod child;
+mod cpu;
+mod figures;
+mod memory;
+mod pages;
+mod parts;
+mod pipeline;
+mod receiver;
+mod server;
+mod startup;
+mod tls;
+mod whole;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::child::Role;
+use crate::figures::Figures;
+use crate::pipeline::Packing;
+
+/// Whatever goes wrong ends the benchmark.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+const EXAMPLES: &str = "Examples:
+  bench                               everything, as one table
+  bench pipeline --records 200000     the pipeline and its parts, without compression
+  bench pipeline --gzip --json        the same with gzip, for a program
+  bench memory                        peak memory by size of page
+  bench startup --artefact ./bootstrap";
+
+/// Measures the pipeline beside its parts, its peak memory and the artefact's start.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print one JSON object instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Processor time a record: fetch, split, hash, memory, message, gzip, TLS, and all of it together.
+    Pipeline {
+        #[command(flatten)]
+        size: PipelineSize,
+        /// Send gzip members instead of lines.
+        #[arg(long)]
+        gzip: bool,
+    },
+    /// Peak resident memory by size of record, in pages of 1,000.
+    Memory,
+    /// Time from the start of the process to its first poll of the Lambda runtime API.
+    Startup(StartupArguments),
+    #[command(hide = true)]
+    Role {
+        #[arg(value_enum)]
+        role: Role,
+    },
+}
+
+#[derive(Debug, Args)]
+struct PipelineSize {
+    /// Records of about 1.1 kB that are pulled in each round.
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1000..))]
+    records: u64,
+    /// Rounds; the best counts.
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+}
+
+#[derive(Debug, Args)]
+struct StartupArguments {
+    /// The executable `bootstrap` [default: the one beside this executable].
+    #[arg(long, value_name = "PATH")]
+    artefact: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Some(Command::Role { role }) => child::play(role),
+        command => measure(command).and_then(|figures| print(&figures, arguments.json)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(command: Option<Command>) -> Outcome<Figures> {
+    let mut figures = Figures::default();
+    match command {
+        Some(Command::Pipeline { size, gzip }) => {
+            let packing = if gzip { Packing::Gzip } else { Packing::Plain };
+            figures.pipeline.push(pipeline::measure(size.records, size.rounds, packing)?);
+        }
+        Some(Command::Memory) => figures.memory = memory::measure()?,
+        Some(Command::Startup(startup)) => {
+            figures.startup = Some(startup::measure(&startup::artefact(startup.artefact)?)?);
+        }
+        Some(Command::Role { .. }) => {}
+        None => {
+            let size = PipelineSize { records: 100_000, rounds: 5 };
+            for packing in [Packing::Plain, Packing::Gzip] {
+                figures.pipeline.push(pipeline::measure(size.records, size.rounds, packing)?);
+            }
+            figures.memory = memory::measure()?;
+            match startup::artefact(None) {
+                Ok(artefact) => figures.startup = Some(startup::measure(&artefact)?),
+                Err(missing) => writeln!(io::stderr(), "the start is not measured: {missing}")?,
+            }
+        }
+    }
+    Ok(figures)
+}
+
+fn print(figures: &Figures, json: bool) -> Outcome<()> {
+    let mut stdout = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut stdout, figures)?;
+        writeln!(stdout)?;
+    } else {
+        write!(stdout, "{}", figures.tables())?;
+    }
+    Ok(())
+}

@@ -23,6 +23,13 @@ use super::{Run, Stop, proof};
 pub const BACKFILL_PREFIX: &str = "request#";
 /// How long a finished one stays to be looked at.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Requests that one commit removes; somebody may have left hundreds.
+const MOST_ANSWERED: usize = 5;
+
+/// Member of a backfill: when it was complete.
+const FINISHED: &str = "finished_in_utc";
+/// Member of a request: when it was left.
+const REQUESTED: &str = "requested_in_utc";
 
 /// A backfill at work.
 #[derive(Debug)]
@@ -41,8 +48,14 @@ pub(super) struct Open {
 
 impl Open {
     fn new(what: Backfill, round: u64, walk: Walk) -> Self {
-        let own = what.resend.then(|| Memory::new(format!("{}.{round}", key(&what).replace('#', "/"))));
+        // `+` sorts before every digit: the read of a live tick does not meet what a resend remembers.
+        let own = what.resend.then(|| Memory::new(format!("+{}/{}.{round}", what.from, what.to)));
         Self { what, round, walk, is_complete: false, own, answered: Vec::new(), finished_at: None }
+    }
+
+    /// The instant that no window of it passes.
+    pub(super) fn end(&self) -> Timestamp {
+        self.what.to
     }
 
     /// The next window, if any is left. Nothing is asked for from before `oldest`, which the API has forgotten.
@@ -70,7 +83,7 @@ impl Open {
     }
 
     pub(super) fn committed(&mut self, writes: &[Write]) {
-        self.answered.clear();
+        self.answered.drain(..self.answered.len().min(MOST_ANSWERED));
         if let Some(own) = &mut self.own {
             own.committed(writes);
         }
@@ -84,9 +97,12 @@ impl Open {
         }
         fields.insert("round".to_owned(), self.round.into());
         fields.insert("complete".to_owned(), self.is_complete.into());
+        if let Some(instant) = self.finished_at {
+            fields.insert(FINISHED.to_owned(), instant.to_string().into());
+        }
         let expires_at = self.finished_at.map(|instant| later(instant, KEPT).as_second());
         let place = Row { key: key(&self.what), fields, data: None, expires_at };
-        let ends = self.answered.iter().cloned().map(Write::Delete);
+        let ends = self.answered.iter().take(MOST_ANSWERED).cloned().map(Write::Delete);
         [Write::Put(place)].into_iter().chain(ends).collect()
     }
 
@@ -96,7 +112,14 @@ impl Open {
         let walk = serde_json::from_value(Value::Object(row.fields.clone())).unwrap_or_default();
         let mut open = Self::new(what, round, walk);
         open.is_complete = row.fields.get("complete").and_then(Value::as_bool).unwrap_or(false);
+        open.finished_at = instant_of(row, FINISHED);
         Some(open)
+    }
+
+    /// Whether it was finished after this request for it was left.
+    fn was_finished_after(&self, request: &Row) -> bool {
+        self.is_complete
+            && self.finished_at.zip(instant_of(request, REQUESTED)).is_some_and(|(end, asked)| asked <= end)
     }
 
     /// The same backfill from its start.
@@ -106,8 +129,8 @@ impl Open {
 }
 
 /// A request for a backfill that the lease's holder will find.
-pub(super) fn request_row(what: &Backfill, nonce: &str, now: Timestamp) -> Row {
-    let fields = json!({"requested_in_utc": now.to_string()}).as_object().cloned().unwrap_or_default();
+fn request_row(what: &Backfill, nonce: &str, now: Timestamp) -> Row {
+    let fields = json!({REQUESTED: now.to_string()}).as_object().cloned().unwrap_or_default();
     Row {
         key: format!("{}#{nonce}", key(what)),
         fields,
@@ -127,6 +150,10 @@ fn parse_key(row_key: &str) -> Option<Backfill> {
     Some(Backfill { from: from.parse().ok()?, to: to.parse().ok()?, resend: mode == "resend" })
 }
 
+fn instant_of(row: &Row, name: &str) -> Option<Timestamp> {
+    row.fields.get(name)?.as_str()?.parse().ok()
+}
+
 fn is_request(row_key: &str) -> bool {
     row_key.strip_prefix(BACKFILL_PREFIX).is_some_and(|rest| rest.split('#').count() > 3)
 }
@@ -136,6 +163,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) async fn open_backfills(&mut self, is_warm: bool) -> Result<Vec<Open>, Error> {
         let wanted = self.invocation.request.backfill.clone();
         if self.is_dry() {
+            wanted.iter().for_each(|what| self.warn_of_gap(what));
             return Ok(wanted.into_iter().map(|what| Open::new(what, 0, Walk::default())).collect());
         }
         let hashes = self.hashes_ahead(is_warm);
@@ -176,8 +204,12 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             known.push(open);
             return;
         }
-        self.warn_of_gap(&open.what);
         let place = known.iter().position(|other| other.what == open.what);
+        if place.and_then(|index| known.get(index)).is_some_and(|done| done.was_finished_after(row)) {
+            self.outdated.push(row.key.clone());
+            return;
+        }
+        self.warn_of_gap(&open.what);
         let index = place.unwrap_or_else(|| {
             known.push(Open::new(open.what, 0, Walk::default()));
             known.len() - 1
@@ -193,9 +225,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     fn warn_of_gap(&mut self, what: &Backfill) {
         let oldest = whole_second(earlier(self.started, self.settings.service.window.retention));
         if what.from < oldest {
-            let from = what.from;
+            let (from, to) = (what.from, what.to.min(oldest));
             self.warn(format!(
-                "the backfill's records from {from} to {oldest} cannot be had: the API keeps none that old; it starts at {oldest}"
+                "the backfill's records from {from} to {to} cannot be had: the API keeps none from before {oldest}"
             ));
         }
     }
@@ -218,11 +250,21 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Some(self.warm.memory.load_from(from, self.started))
     }
 
+    /// A backfill that cannot begin now is left as a request for the tick that can.
+    pub(super) async fn leave_request(&self) -> Result<(), Error> {
+        let wanted = self.invocation.request.backfill.as_ref().filter(|_| !self.is_dry());
+        let Some(wanted) = wanted else { return Ok(()) };
+        let left = request_row(wanted, &self.invocation.nonce, self.started);
+        let outcome = self.ports.state.leave(&self.settings.partition(), &left).await;
+        outcome.map_err(|error| proof::failure(&error))
+    }
+
     /// The backfill at hand is complete: that is committed before anything else is read.
     pub(super) async fn close_backfill(&mut self) -> Result<(), Stop> {
+        let now = self.now();
         if let Some(open) = &mut self.backfill {
             open.is_complete = true;
-            open.finished_at = Some(self.started);
+            open.finished_at = Some(now);
             open.walk = Walk::default();
         }
         let rows = self.memory_rows();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::Error;
+use crate::error::{Error, code};
 use crate::memory::Bucket;
 use crate::ports::{Commit, Event, Guard, Sink, Source, StateStore, Write};
 use crate::report::Sample;
@@ -13,18 +13,45 @@ use crate::window::later;
 
 use super::{Run, Stop, proof};
 
-/// Frames of one batch, in bytes before compression.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// Frames of one batch, in bytes before compression: 16 MiB, and room in them for the story that ends a cycle.
+const MOST_BYTES: usize = (16 * 1024 - 256) * 1024;
 /// Records of one batch.
 const MOST_RECORDS: u64 = 20_000;
+/// Hashes of one bucket in one batch; there are more than records when known ones are extended.
+const MOST_HASHES: usize = 20_000;
 /// A batch this old is sent before the next page is asked for.
 const OLDEST: SignedDuration = SignedDuration::from_secs(20);
-/// Buckets of one batch: each is a row of its commit, which holds 100 at the most.
-const MOST_BUCKETS: usize = 90;
+/// Buckets of one batch: each is a row of its commit. A commit holds 100, and its other rows are the checkpoint, up to 7
+/// hours of the ledger, and a backfill with a few requests that it answers.
+const MOST_BUCKETS: usize = 80;
 /// More than any frame adds to its message and tag.
-const FRAME_OVERHEAD: usize = 256;
+const FRAME_OVERHEAD: usize = 128;
 /// Records shown by a dry run.
 const SAMPLES: usize = 3;
+
+/// What a commit is for. One that gives the lease back follows one of the same version whose outcome may be unknown: the
+/// store must not take it for a repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A batch and the position behind it.
+    Batch,
+    /// The lease, and what happened.
+    GiveBack,
+}
+
+impl Purpose {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Batch => "",
+            Self::GiveBack => "-back",
+        }
+    }
+}
+
+/// The part of a nonce that goes into tokens, which are short.
+pub(super) fn first_20(nonce: &str) -> String {
+    nonce.chars().take(20).collect()
+}
 
 /// Counts of the open batch.
 #[derive(Debug, Default)]
@@ -44,12 +71,21 @@ impl Batch {
 }
 
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
-    /// Whether the batch must be sent before a record of this size and bucket goes in.
-    pub(super) fn is_full_for(&self, record_bytes: usize, bucket: Bucket) -> bool {
-        let memory = &self.warm.memory;
+    /// Whether the batch must be sent before a record with such a frame and bucket goes in.
+    pub(super) fn is_full_for(&self, frame_bytes: usize, bucket: Bucket) -> bool {
+        let rows: usize = self
+            .memories()
+            .map(|memory| memory.staged_buckets() + usize::from(!memory.is_staged(bucket)))
+            .sum();
         self.batch.records >= MOST_RECORDS
-            || (self.batch.records > 0 && self.batch.bytes + record_bytes + FRAME_OVERHEAD > MOST_BYTES)
-            || (memory.staged_buckets() >= MOST_BUCKETS / self.spaces() && !memory.is_staged(bucket))
+            || self.memories().any(|memory| memory.most_staged() >= MOST_HASHES)
+            || (self.batch.records > 0 && self.batch.bytes + frame_bytes > MOST_BYTES)
+            || rows > MOST_BUCKETS
+    }
+
+    /// No frame of this text and tag is longer.
+    pub(super) fn frame_bytes(&self, text: &[u8], tag_index: usize) -> usize {
+        text.len() + self.messages.added_bytes() + self.tags.get(tag_index).len() + FRAME_OVERHEAD
     }
 
     /// Puts one event of a record into the batch.
@@ -82,35 +118,28 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Ok(())
     }
 
-    /// The same with these rows beside the position.
+    /// The same with these rows beside the position. After an error the batch is still open: it must be dropped.
     pub(super) async fn ship_with(&mut self, rows: Vec<Write>) -> Result<(), Error> {
         if self.is_dry() {
             self.batch_is_committed(&rows);
             return Ok(());
         }
-        let commit = self.build_commit(rows)?;
-        let delivered = match proof::deliver(self.ports.sink, self.deliver_until()).await {
-            Ok(delivered) => delivered,
-            Err(error) => return Err(self.batch_is_broken(error)),
-        };
+        let commit = self.build_commit(rows, Purpose::Batch)?;
+        let delivered = proof::deliver(self.ports.sink, self.deliver_until()).await?;
         let clock = self.ports.clock;
         let deadline = self.invocation.deadline;
-        match proof::commit(self.ports.state, &commit, delivered, clock, deadline).await {
-            Ok(()) => {
-                self.committed = self.next.clone();
-                self.batch_is_committed(&commit.writes);
-                Ok(())
-            }
-            Err(error) => {
-                // Somebody else may hold the lease now, and the position is not known: nothing more is written.
-                self.holds_lease = false;
-                Err(self.batch_is_broken(error))
-            }
+        if let Err(error) = proof::commit(self.ports.state, &commit, delivered, clock, deadline).await {
+            // Under somebody else's lease nothing more is written.
+            self.holds_lease = error.code != code::LEASE_LOST;
+            return Err(error);
         }
+        self.committed = self.next.clone();
+        self.batch_is_committed(&commit.writes);
+        Ok(())
     }
 
     /// The commit of the open batch, checked against the store's limits before anything is sent.
-    pub(super) fn build_commit(&mut self, mut writes: Vec<Write>) -> Result<Commit, Error> {
+    pub(super) fn build_commit(&mut self, mut writes: Vec<Write>, purpose: Purpose) -> Result<Commit, Error> {
         let guard = Guard { writer: self.invocation.nonce.clone(), version: self.committed.version };
         self.next.version = guard.version + 1;
         self.next.writer.clone_from(&guard.writer);
@@ -118,7 +147,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.book(&mut writes);
         let commit = Commit {
             partition: self.settings.partition(),
-            token: format!("{}-{}", guard.writer.chars().take(20).collect::<String>(), guard.version),
+            token: format!("{}-{}{}", first_20(&guard.writer), guard.version, purpose.suffix()),
             guard,
             checkpoint: self.next.row()?,
             writes,
@@ -142,12 +171,12 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    fn batch_is_broken(&mut self, error: Error) -> Error {
+    /// The open batch was not delivered, or not committed: its records come again.
+    pub(super) fn drop_batch(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         self.report.failed += batch.records;
         self.warm.memory.forget_staged();
         self.ports.sink.discard();
-        error
     }
 
     /// Puts a line of the collector's own story into the batch.

@@ -1,16 +1,28 @@
 //! The end of an invocation: the last batch, the story for Devo, the release of the lease, the answer.
 
+use jiff::SignedDuration;
+
 use crate::error::{Error, ErrorType};
 use crate::ports::{Event, Sink, Source, SourceError, StateStore, Write};
 use crate::report::{Report, Status};
 use crate::story::{self, Level, Line};
+use crate::window::later;
 
+use super::batch::Purpose;
 use super::{Outcome, Run, Stop, proof};
 
 /// Lines that wait for the next connection at the most.
 const MOST_UNTOLD: usize = 20;
 /// Rows that a merge may come on top of.
 const FEW_ROWS: usize = 20;
+/// Requests that are out of date, removed by one commit.
+const MOST_OUTDATED: usize = 12;
+/// However long the API asks for patience, it is asked again after this.
+pub(super) const LONGEST_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+/// Warnings of one invocation; an answer and a story must stay readable.
+const MOST_WARNINGS: usize = 100;
+/// What stands for the others.
+const MORE_WARNINGS: &str = "there are more warnings than these, left out of this answer";
 /// The words that existing alerts look for when a delivery fails.
 const DELIVERY_FAILED: &str = "collector failed Connection closed by server.";
 
@@ -24,13 +36,14 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 self.narrow_what_stalls();
                 Ok(Status::More)
             }
-            Err(Stop::Throttled(until)) => {
+            Err(Stop::Throttled(wish)) => {
+                let until = wish.min(later(self.started, LONGEST_PATIENCE));
                 self.next.not_before_in_utc = Some(until);
                 self.warn(format!("the API asks for patience: no request before {until}"));
                 Ok(Status::Throttled)
             }
             Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::Broken(error)) => return Err(self.roll_back(error).await),
+            Err(Stop::Broken(error)) => return Err(self.roll_back(error, None).await),
         };
         if self.is_dry() {
             self.ship_with(Vec::new()).await?;
@@ -44,8 +57,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let rows = self.last_rows();
         self.free_lease();
         if let Err(broken) = self.ship_with(rows).await {
-            let broken = self.roll_back(broken).await;
-            return Err(ended.err().unwrap_or(broken));
+            return Err(self.roll_back(broken, ended.err()).await);
         }
         self.keep_warm();
         ended
@@ -53,15 +65,24 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     fn status_when_done(&self) -> Status {
         let live = &self.next.walk;
-        let is_live = self.invocation.request.backfill.is_none();
-        if is_live && (live.cursor.is_some() || live.window().is_some()) {
+        if self.is_live() && (live.cursor.is_some() || live.window().is_some()) {
             Status::More
         } else {
             Status::UpToDate
         }
     }
 
+    /// A live pull began.
+    pub(super) fn note_pull(&mut self) {
+        if self.is_live() {
+            self.next.last_pull_in_utc = Some(self.started);
+        }
+    }
+
     fn note_result(&mut self, ended: &Result<Status, Error>) {
+        if !self.is_live() {
+            return;
+        }
         let status = ended.as_ref().ok().and_then(|status| serde_json::to_value(status).ok());
         self.next.last_error = ended.as_ref().err().map(ToString::to_string);
         self.next.last_result = Some(match (status, ended) {
@@ -76,6 +97,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let mut rows = self.memory_rows();
         if rows.len() <= FEW_ROWS && self.now() < self.work_until() {
             rows.extend(self.warm.memory.merge(self.committed.version + 1));
+            rows.extend(self.outdated.drain(..self.outdated.len().min(MOST_OUTDATED)).map(Write::Delete));
         }
         rows
     }
@@ -104,33 +126,46 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     /// The open batch was not delivered, or not committed. The position stays where it was; only what happened is
-    /// noted, and the lease given back, unless it is lost.
-    async fn roll_back(&mut self, error: Error) -> Error {
+    /// noted, and the lease given back, unless it is lost. Gives the failure to answer: an earlier one, if there is one.
+    pub(super) async fn roll_back(&mut self, error: Error, earlier: Option<Error>) -> Error {
+        self.drop_batch();
         let words = match error.error_type {
             ErrorType::DeliveryError => format!("{DELIVERY_FAILED} {error}"),
             _ => error.to_string(),
         };
         self.fail(&error, &words);
-        if !self.holds_lease {
-            return error;
+        // Without a commit it has no place yet: whoever asked need not ask again.
+        if let Err(second) = self.leave_request().await {
+            self.warn(format!("the backfill could not be noted: {second}"));
         }
+        let answer = earlier.unwrap_or(error);
+        if !self.holds_lease {
+            return answer;
+        }
+        let not_before = self.next.not_before_in_utc;
         self.next = self.committed.clone();
-        self.next.last_pull_in_utc = Some(self.started);
-        self.note_result(&Err(error.clone()));
-        self.next.untold.extend(self.story.iter().filter(|line| line.level != Level::Info).cloned());
+        self.next.not_before_in_utc = not_before.or(self.next.not_before_in_utc);
+        self.note_pull();
+        self.note_result(&Err(answer.clone()));
+        for line in self.story.iter().filter(|line| line.level != Level::Info) {
+            // A warning that comes with each tick must not push out the failures of the others.
+            if line.level == Level::Error || !self.next.untold.contains(line) {
+                self.next.untold.push(line.clone());
+            }
+        }
         let too_many = self.next.untold.len().saturating_sub(MOST_UNTOLD);
         self.next.untold.drain(..too_many);
         if let Err(second) = self.commit_position().await {
             self.warn(format!("the lease could not be given back: {second}"));
         }
-        error
+        answer
     }
 
     /// Commits the checkpoint alone, the lease given back. Nothing was sent, so it says nothing new about records.
     async fn commit_position(&mut self) -> Result<(), Error> {
         self.backfill = None;
         self.free_lease();
-        let commit = self.build_commit(Vec::new())?;
+        let commit = self.build_commit(Vec::new(), Purpose::GiveBack)?;
         let nothing = proof::nothing_sent(self.ports.sink);
         let deadline = self.invocation.deadline;
         proof::commit(self.ports.state, &commit, nothing, self.ports.clock, deadline).await?;
@@ -150,16 +185,21 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// Adds a warning to the answer and the story.
     pub(super) fn warn(&mut self, message: String) {
-        if self.report.warnings.contains(&message) {
+        if self.report.warnings.len() > MOST_WARNINGS || self.report.warnings.contains(&message) {
             return;
         }
+        let message =
+            if self.report.warnings.len() < MOST_WARNINGS { message } else { MORE_WARNINGS.to_owned() };
         self.story.push(Line::new(Level::Warning, message.clone()));
         self.report.warnings.push(message);
     }
 
+    /// Adds a failure to the story, in these words, unless it is told there already.
     fn fail(&mut self, error: &Error, words: &str) {
-        if !self.story.iter().any(|line| line.level == Level::Error && line.message.contains(&error.message))
-        {
+        let failure = error.to_string();
+        let is_told =
+            self.story.iter().any(|line| line.level == Level::Error && line.message.contains(&failure));
+        if !is_told {
             self.story.push(Line::new(Level::Error, words));
         }
     }
@@ -197,6 +237,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             }
             Err(error) => {
                 self.fail(&error, &error.to_string());
+                self.report.status = if self.is_dry() { Status::DryRun } else { Status::More };
                 Some(error)
             }
         };

@@ -1,20 +1,24 @@
 //! The beginning of an invocation: the lease, the position, and whether anything is due.
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, PERSISTENCE_VERSION};
 use crate::error::{Error, ErrorType, code};
 use crate::memory::Memory;
 use crate::message::{Messages, Tags};
-use crate::ports::{CHECKPOINT_KEY, LeaseRequest, Row, Sink, Source, StateError, StateStore, lease_fields};
+use crate::ports::{
+    CHECKPOINT_KEY, Commit, Guard, LeaseRequest, Row, Sink, Source, StateError, StateStore, lease_fields,
+};
 use crate::record::HashKey;
 use crate::report::{Report, Status};
 use crate::settings::Settings;
 use crate::window::{earlier, later, whole_second};
 
-use super::backfill::{self, Open};
-use super::batch::Batch;
-use super::{Invocation, Ports, Run, Warm, proof};
+use super::backfill::Open;
+use super::batch::{Batch, first_20};
+use super::finish::LONGEST_PATIENCE;
+use super::{Invocation, PagesOfWalk, Ports, Run, Warm, proof};
 
 /// Where a service without a configured start begins.
 const DEFAULT_START: SignedDuration = SignedDuration::from_hours(24);
@@ -47,6 +51,8 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             pulling_id,
             narrowed: None,
             restarts: 0,
+            pages: PagesOfWalk::NoneAsked,
+            outdated: Vec::new(),
             report: Report::new(settings.service.function, &invocation.request),
             booked: Default::default(),
             story: Vec::new(),
@@ -77,19 +83,38 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
         match answer {
             Ok(row) => {
+                if let Err(error) = self.read_position(&row) {
+                    self.give_back_unread(row).await;
+                    return Err(error);
+                }
                 self.holds_lease = true;
-                self.read_position(&row)?;
                 Ok(true)
             }
             Err(StateError::Locked { .. }) => {
-                if let Some(wanted) = &self.invocation.request.backfill {
-                    let left = backfill::request_row(wanted, &self.invocation.nonce, self.started);
-                    let outcome = self.ports.state.leave(&partition, &left).await;
-                    outcome.map_err(|error| proof::failure(&error))?;
-                }
+                self.leave_request().await?;
                 Ok(false)
             }
             Err(error) => Err(proof::failure(&error)),
+        }
+    }
+
+    /// Gives the lease of a checkpoint back that cannot be read: its other members stay as they are.
+    async fn give_back_unread(&mut self, mut row: Row) {
+        let version = row.fields.get(lease_fields::VERSION).and_then(Value::as_u64).unwrap_or(0);
+        row.fields.insert(lease_fields::VERSION.to_owned(), (version + 1).into());
+        row.fields.shift_remove(lease_fields::OWNER);
+        row.fields.shift_remove(lease_fields::EXPIRES_AT);
+        let writer = self.invocation.nonce.clone();
+        let commit = Commit {
+            partition: self.settings.partition(),
+            token: first_20(&writer),
+            guard: Guard { writer, version },
+            checkpoint: row,
+            writes: Vec::new(),
+        };
+        // The failure that is answered is the one that led here; an unreturned lease ends by itself.
+        if let Err(error) = self.ports.state.commit(&commit).await {
+            self.warn(format!("the lease could not be given back: {error}"));
         }
     }
 
@@ -98,7 +123,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         let rows = self.ports.state.query(&self.settings.partition(), CHECKPOINT_KEY, CHECKPOINT_KEY).await;
         let rows = rows.map_err(|error| proof::failure(&error))?;
         let mut row = rows.into_iter().next().unwrap_or_default();
-        let version = row.fields.get(lease_fields::PERSISTENCE_VERSION).and_then(serde_json::Value::as_u64);
+        let version = row.fields.get(lease_fields::PERSISTENCE_VERSION).and_then(Value::as_u64);
         if let Some(found) = version.filter(|found| *found > PERSISTENCE_VERSION) {
             let newer = StateError::Newer { found: found.to_string(), readable: PERSISTENCE_VERSION };
             return Err(proof::failure(&newer));
@@ -116,8 +141,8 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                 "the checkpoint cannot be read: hash_key is not 32 hexadecimal digits; nothing was changed";
             Error::new(ErrorType::StateError, code::STATE, message)
         })?;
+        self.committed.persistence_version = PERSISTENCE_VERSION;
         self.next = self.committed.clone();
-        self.next.persistence_version = PERSISTENCE_VERSION;
         Ok(())
     }
 
@@ -166,15 +191,21 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         if self.is_dry() {
             return None;
         }
-        if self.next.not_before_in_utc.is_some_and(|instant| instant > self.started) {
+        // A wish from further ahead than any is kept, and a pull from after now, were noted by a clock that was wrong.
+        let longest = later(self.started, LONGEST_PATIENCE);
+        let is_wish = |instant: Timestamp| self.started < instant && instant <= longest;
+        if self.next.not_before_in_utc.is_some_and(is_wish) {
             return Some(Status::Throttled);
         }
         let is_unfinished = self.next.walk.window().is_some() || self.next.walk.cursor.is_some();
-        if self.invocation.request.force || has_backfill || is_unfinished || self.next.last_error.is_some() {
+        let was_cut_short = matches!(self.next.last_result.as_deref(), Some("more" | "throttled"));
+        let goes_on = is_unfinished || was_cut_short || self.next.last_error.is_some();
+        if self.invocation.request.force || has_backfill || goes_on {
             return None;
         }
         let period = self.settings.request_period;
         let due = |last: Timestamp| later(last, period - (period / 10).min(EARLIEST));
-        self.next.last_pull_in_utc.is_some_and(|last| due(last) > self.started).then_some(Status::NotDue)
+        let last = self.next.last_pull_in_utc.filter(|last| *last <= self.started);
+        last.is_some_and(|instant| due(instant) > self.started).then_some(Status::NotDue)
     }
 }

@@ -41,10 +41,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     /// The counts so far, the open batch as delivered.
-    pub(super) fn totals(&self) -> [(&'static str, u64); 8] {
+    pub(super) fn totals(&self) -> [(&'static str, u64); 11] {
         let (report, batch) = (&self.report, &self.batch);
         [
-            ("pulls", 1),
+            ("pulls", u64::from(report.devo_pulling_id.is_some())),
             ("requests", report.requests),
             ("received", report.received),
             ("duplicates", report.duplicates),
@@ -52,6 +52,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             ("failed", report.failed),
             ("sent", report.sent + batch.events),
             ("bytes_sent", report.bytes_sent + batch.bytes as u64),
+            ("late", report.late),
+            ("failed_uris", report.failed_uris),
+            ("throttled", report.throttled),
         ]
     }
 

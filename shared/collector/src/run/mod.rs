@@ -20,7 +20,7 @@ use futures::future::join;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checkpoint::{Checkpoint, Counts, Walk};
-use crate::error::Error;
+use crate::error::{Error, ErrorType, code};
 use crate::event::Request;
 use crate::memory::Memory;
 use crate::message::{Messages, Tags};
@@ -33,6 +33,7 @@ use crate::window::{Bounds, Reached, Window, complete, earlier, later, plan, who
 
 use backfill::Open;
 use batch::Batch;
+use recover::Recovered;
 
 pub use backfill::BACKFILL_PREFIX;
 pub use ledger::LEDGER_PREFIX;
@@ -101,6 +102,20 @@ pub async fn invoke<S: Source, K: Sink, T: StateStore>(
     run.outcome(end)
 }
 
+/// What came of the requests of a walk in this invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PagesOfWalk {
+    /// No page was asked for yet.
+    NoneAsked,
+    /// No page came since the first was asked for.
+    NoneCame {
+        /// When that was.
+        asked_at: Timestamp,
+    },
+    /// At least one page came.
+    SomeCame,
+}
+
 /// Why a walk ends before its windows do.
 #[derive(Debug)]
 enum Stop {
@@ -135,6 +150,9 @@ struct Run<'a, S, K, T> {
     narrowed: Option<SignedDuration>,
     /// Restarts of the window at hand.
     restarts: u32,
+    pages: PagesOfWalk,
+    /// Requests for backfills that were complete before anybody read them.
+    outdated: Vec<String>,
     report: Report,
     /// Counts that are in the store's ledger.
     booked: Counts,
@@ -153,10 +171,14 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         } else if !self.take_lease().await? {
             return Ok(Status::Locked);
         }
-        let backfills = self.begin().await?;
+        let backfills = match self.begin().await {
+            Ok(open) => open,
+            Err(error) => return Err(self.roll_back(error, None).await),
+        };
         if let Some(idle) = self.not_yet(!backfills.is_empty()) {
+            let left = self.leave_request().await;
             self.release().await?;
-            return Ok(idle);
+            return left.map(|()| idle);
         }
         let end = match self.log_in().await {
             Ok(()) => self.pull_all(backfills).await,
@@ -168,7 +190,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     /// Login and the handshake with Devo do not wait for one another.
     async fn log_in(&mut self) -> Result<(), SourceError> {
         self.report.devo_pulling_id = Some(self.pulling_id.clone());
-        self.next.last_pull_in_utc = Some(self.started);
+        self.note_pull();
         self.next.not_before_in_utc = None;
         let deadline = self.work_until();
         if self.is_dry() {
@@ -179,7 +201,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
 
     /// The live windows first, then each open backfill; a backfill that was asked for by itself goes alone.
     async fn pull_all(&mut self, backfills: Vec<Open>) -> Result<(), Stop> {
-        if self.invocation.request.backfill.is_none() {
+        if self.is_live() {
             self.pull().await?;
         }
         for open in backfills {
@@ -192,6 +214,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
 
     /// One window after another, until there is none left.
     async fn pull(&mut self) -> Result<(), Stop> {
+        self.pages = PagesOfWalk::NoneAsked;
         while let Some(planned) = self.next_window() {
             let window = self.read_window(planned).await?;
             self.window_done(&window);
@@ -214,13 +237,23 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             if self.now() >= request.deadline {
                 return Err(Stop::OutOfTime);
             }
+            if self.pages == PagesOfWalk::NoneAsked {
+                self.pages = PagesOfWalk::NoneCame { asked_at: self.now() };
+            }
             match self.ports.source.page(&request).await {
-                Err(refused) => window = self.recover(refused, window)?,
+                Err(refused) => match self.recover(refused, window)? {
+                    Recovered::GoesOn(changed) => window = changed,
+                    Recovered::OutOfReach(lost) => return Ok(lost),
+                },
                 Ok(page) => {
                     self.count_requests();
+                    self.pages = PagesOfWalk::SomeCame;
                     self.report.note_window(&window);
                     let next = page.next.clone();
                     self.take_page(page).await?;
+                    if next.is_some() && next == request.link {
+                        return Err(Stop::Failed(circle()));
+                    }
                     self.walk_mut().next_link = next;
                     (self.ports.progress)(&self.report);
                     if self.walk().next_link.is_none() {
@@ -235,9 +268,15 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     fn next_window(&mut self) -> Option<Window> {
         let query = self.ports.source.fingerprint();
         let now = self.now();
-        let window = match self.walk().window() {
+        let oldest = earlier(now, self.settings.service.window.retention);
+        let left = self.walk().window().filter(|window| {
+            // A page link may lead on where a new query could not; nothing leads on when all of the window is forgotten.
+            window.to > oldest && (window.from >= oldest || self.walk().next_link.is_some())
+        });
+        let window = match left {
             Some(left) => left,
             None => {
+                self.walk_mut().close();
                 let planned = self.plan_window(now)?;
                 self.walk_mut().open(planned, now);
                 planned
@@ -319,6 +358,11 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
     }
 
+    /// A backfill by itself is no pull of the live windows: it leaves their period alone.
+    fn is_live(&self) -> bool {
+        self.invocation.request.backfill.is_none()
+    }
+
     fn is_dry(&self) -> bool {
         self.invocation.request.dry_run
     }
@@ -343,4 +387,10 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     fn lease_until(&self) -> Timestamp {
         later(self.invocation.deadline, SignedDuration::from_secs(3))
     }
+}
+
+fn circle() -> Error {
+    let message =
+        "the API gave no page: the page's link leads to itself; it is asked for again at the next tick";
+    Error::new(ErrorType::PullError, code::BAD_ANSWER, message)
 }

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use crate::error::{Error, ErrorType, code};
-use crate::memory::{Bucket, Load};
+use crate::memory::{Bucket, Load, Memory, Verdict};
 use crate::message::{Picked, paths};
 use crate::obfuscate::obfuscate;
 use crate::ports::{Page, Sink, Source, StateStore, Write};
 use crate::record::{plain_string, scan};
+use crate::window::later;
 
 use super::{Run, Stop, proof};
 
@@ -37,18 +38,26 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let entries: Vec<Entry> = page.records.iter().map(|record| self.entry(record, &wanted)).collect();
         self.load_memory(&entries).await?;
         for (record, entry) in page.records.iter().zip(&entries) {
-            if self.is_full_for(record.len(), entry.bucket) && !self.was_seen(entry) {
-                self.ship().await?;
+            match self.judge(entry) {
+                Verdict::New => {
+                    self.send(record, entry).await?;
+                    continue;
+                }
+                Verdict::Ending => {
+                    self.make_room(0, entry.bucket).await?;
+                    self.stage(entry);
+                }
+                Verdict::Known => {}
             }
-            self.report.received += 1;
-            self.note_event_time(entry.event_time);
-            if !self.stage(entry) {
-                self.report.duplicates += 1;
-                continue;
-            }
-            self.send(record, entry)?;
+            self.receive(entry);
+            self.report.duplicates += 1;
         }
         Ok(())
+    }
+
+    fn receive(&mut self, entry: &Entry) {
+        self.report.received += 1;
+        self.note_event_time(entry.event_time);
     }
 
     fn entry(&self, record: &Bytes, wanted: &[&[&str]]) -> Entry {
@@ -64,22 +73,33 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    fn send(&mut self, record: &Bytes, entry: &Entry) -> Result<(), Stop> {
+    /// Puts a new record into the batch, which is sent first if there is no room for it.
+    async fn send(&mut self, record: &Bytes, entry: &Entry) -> Result<(), Stop> {
+        let masked = obfuscate(record, &self.settings.obfuscation).map_err(|error| {
+            // A page is split by a JSON parser, so this cannot be; it must not become an unmasked record either.
+            Stop::Failed(Error::new(ErrorType::PullError, code::BAD_ANSWER, error.to_string()))
+        })?;
+        let text = masked.as_deref().unwrap_or(record);
+        self.make_room(self.frame_bytes(text, entry.tag_index), entry.bucket).await?;
         if record.len() > LARGE_RECORD_BYTES {
             self.warn(format!("a record of {} bytes is sent whole; Devo may cut it", record.len()));
         }
-        let masked = obfuscate(record, &self.settings.obfuscation).map_err(|error| {
-            // A page is split by a JSON parser, so this cannot be; it must not become an unmasked record either.
-            Stop::Broken(Error::new(ErrorType::PullError, code::BAD_ANSWER, error.to_string()))
-        })?;
-        let text = masked.as_deref().unwrap_or(record);
+        self.receive(entry);
+        self.stage(entry);
         self.append(entry.tag_index, text, entry.is_object);
         self.batch.records += 1;
         Ok(())
     }
 
+    async fn make_room(&mut self, frame_bytes: usize, bucket: Bucket) -> Result<(), Stop> {
+        if self.is_full_for(frame_bytes, bucket) { self.ship().await } else { Ok(()) }
+    }
+
     async fn load_memory(&mut self, entries: &[Entry]) -> Result<(), Stop> {
         self.warm.memory.page_begins();
+        if let Some(own) = self.backfill.as_mut().and_then(|open| open.own_memory_mut()) {
+            own.page_begins();
+        }
         let buckets: BTreeSet<Bucket> = entries.iter().map(|entry| entry.bucket).collect();
         for load in self.warm.memory.loads(&buckets) {
             let rows = self.read_rows(&load).await?;
@@ -100,36 +120,37 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         rows.map_err(|error| Stop::Failed(proof::failure(&error)))
     }
 
-    fn was_seen(&self, entry: &Entry) -> bool {
-        match self.backfill.as_ref().and_then(|open| open.own_memory()) {
-            Some(own) => own.knows(entry.bucket, entry.hash),
-            None => self.warm.memory.knows(entry.bucket, entry.hash),
+    /// What is to be done with a record. A backfill that sends again judges by its own memory.
+    fn judge(&self, entry: &Entry) -> Verdict {
+        let own = self.backfill.as_ref().and_then(|open| open.own_memory());
+        own.unwrap_or(&self.warm.memory).judge(entry.bucket, entry.hash, self.kept_long_enough())
+    }
+
+    /// Remembers a record. A backfill that sends again remembers in both memories.
+    fn stage(&mut self, entry: &Entry) {
+        let enough = self.kept_long_enough();
+        self.warm.memory.stage(entry.bucket, entry.hash, enough);
+        if let Some(own) = self.backfill.as_mut().and_then(|open| open.own_memory_mut()) {
+            own.stage(entry.bucket, entry.hash, enough);
         }
     }
 
-    /// True when the record is to be sent. A backfill that sends again remembers in both memories.
-    fn stage(&mut self, entry: &Entry) -> bool {
-        let is_new = self.warm.memory.stage(entry.bucket, entry.hash);
-        match self.backfill.as_mut().and_then(|open| open.own_memory_mut()) {
-            Some(own) => own.stage(entry.bucket, entry.hash),
-            None => is_new,
-        }
+    /// A row that ends before this instant, epoch seconds, has less than the retention left.
+    fn kept_long_enough(&self) -> i64 {
+        later(self.started, self.settings.service.window.retention).as_second()
     }
 
-    /// How many memories a record is staged in.
-    pub(super) fn spaces(&self) -> usize {
-        1 + usize::from(self.backfill.as_ref().is_some_and(|open| open.own_memory().is_some()))
+    /// The memories that records are staged in.
+    pub(super) fn memories(&self) -> impl Iterator<Item = &Memory> {
+        let own = self.backfill.as_ref().and_then(|open| open.own_memory());
+        [&self.warm.memory].into_iter().chain(own)
     }
 
     /// The rows of the staged records, in every memory they belong to.
     pub(super) fn memory_rows(&self) -> Vec<Write> {
         let version = self.committed.version + 1;
         let retention = self.settings.service.window.retention;
-        let mut rows = self.warm.memory.rows(version, self.started, retention);
-        if let Some(own) = self.backfill.as_ref().and_then(|open| open.own_memory()) {
-            rows.extend(own.rows(version, self.started, retention));
-        }
-        rows
+        self.memories().flat_map(|memory| memory.rows(version, self.started, retention)).collect()
     }
 
     fn note_event_time(&mut self, event_time: Option<Timestamp>) {

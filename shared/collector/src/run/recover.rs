@@ -1,12 +1,12 @@
 //! What the run loop does when a page cannot be had.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, ErrorType, code};
 use crate::ports::{Sink, Source, SourceError, StateStore};
 use crate::window::{Window, earlier, later, whole_second};
 
-use super::{Run, Stop};
+use super::{PagesOfWalk, Run, Stop};
 
 /// A window is begun again this often as it is; after that, its half.
 const RESTARTS_AS_IT_IS: u32 = 1;
@@ -15,15 +15,24 @@ const MOST_RESTARTS: u32 = 12;
 /// What a tenant without a premium licence keeps: the next guess when the API calls a start too old without saying more.
 const SHORT_RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24 - 1);
 
+/// How a walk goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovered {
+    /// With this window in place of the one at hand.
+    GoesOn(Window),
+    /// Behind this span, of which nothing can be had.
+    OutOfReach(Window),
+}
+
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
-    /// Changes the walk so that the next request may pass, and gives the window to go on with; or ends it.
-    pub(super) fn recover(&mut self, refused: SourceError, window: Window) -> Result<Window, Stop> {
+    /// Changes the walk so that the next request may pass, and says how it goes on; or ends it.
+    pub(super) fn recover(&mut self, refused: SourceError, window: Window) -> Result<Recovered, Stop> {
         match refused {
             SourceError::OutOfTime => Err(Stop::OutOfTime),
             SourceError::Throttled { until } => Err(Stop::Throttled(until)),
             SourceError::Fatal(error) => Err(Stop::Failed(error)),
-            SourceError::TooHeavy(error) => self.narrow(window, error),
-            SourceError::LinkExpired(why) => self.begin_again(window, &why),
+            SourceError::TooHeavy(error) => self.narrow(window, error).map(Recovered::GoesOn),
+            SourceError::LinkExpired(why) => self.begin_again(window, &why).map(Recovered::GoesOn),
             SourceError::StartTooOld { minimum, message } => self.move_start(window, minimum, &message),
         }
     }
@@ -41,11 +50,22 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Ok(half)
     }
 
-    /// An invocation that was over before its first page came would be over again: the next one asks for half.
+    /// An invocation that was over before its first page came would be over again: the next one asks for half. It must
+    /// have had the better part of the time for it; a backfill that came last had not.
     pub(super) fn narrow_what_stalls(&mut self) {
-        let has_pages = self.report.window.is_some();
-        let Some(half) = self.walk().window().and_then(|window| window.halved()).filter(|_| !has_pages) else { return };
-        self.warn(format!("no page came before the time was used up: the next query is for {} s", half.span().as_secs()));
+        let PagesOfWalk::NoneCame { asked_at } = self.pages else { return };
+        let work_until = self.work_until();
+        let is_fair = work_until.duration_since(asked_at) >= work_until.duration_since(self.started) / 2;
+        let Some(window) = self.walk().window().filter(|_| is_fair) else { return };
+        let stalled = "no page came before the time was used up";
+        let Some(half) = window.halved() else {
+            let seconds = window.span().as_secs();
+            self.warn(format!(
+                "{stalled}, though the query is for {seconds} s, the shortest: give the function more time"
+            ));
+            return;
+        };
+        self.warn(format!("{stalled}: the next query is for {} s", half.span().as_secs()));
         let read_at = self.walk().read_at.unwrap_or(self.started);
         self.walk_mut().open(half, read_at);
     }
@@ -69,27 +89,33 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Ok(window)
     }
 
-    /// The API keeps less than it says: the window moves forward, and the gap is named.
+    /// The API keeps less than it says: the window begins later, and the gap is named unless it was read before.
     fn move_start(
         &mut self,
         window: Window,
-        minimum: Option<jiff::Timestamp>,
+        minimum: Option<Timestamp>,
         message: &str,
-    ) -> Result<Window, Stop> {
-        let oldest = minimum.unwrap_or_else(|| earlier(self.now(), SHORT_RETENTION));
+    ) -> Result<Recovered, Stop> {
+        self.restarts += 1;
+        let now = self.now();
+        let oldest = minimum.unwrap_or_else(|| earlier(now, SHORT_RETENTION));
         let from = later(whole_second(oldest), SignedDuration::from_secs(1));
-        if from <= window.from {
-            let error = Error::new(ErrorType::PullError, code::BAD_FILTER, message);
-            return Err(Stop::Failed(error));
+        if from <= window.from || from > now || self.restarts > MOST_RESTARTS {
+            return Err(Stop::Failed(Error::new(ErrorType::PullError, code::BAD_FILTER, message)));
         }
-        self.warn(format!(
-            "records from {} to {from} cannot be had: the API keeps none that old; pulling starts at {from}",
-            window.from
-        ));
-        let read_at = self.now();
-        let to = later(from, window.span()).min(whole_second(read_at)).max(from);
-        let moved = Window { from, to };
-        self.walk_mut().open(moved, read_at);
-        Ok(moved)
+        let known_to = self.next.complete_to_in_utc.filter(|_| self.backfill.is_none());
+        let unread = known_to.map_or(window.from, |complete| complete.max(window.from));
+        let end = self.backfill.as_ref().map_or(from, |open| open.end().min(from));
+        if unread < end {
+            self.warn(format!(
+                "records from {unread} to {end} cannot be had: the API keeps none that old; pulling starts at {from}"
+            ));
+        }
+        if from > window.to {
+            return Ok(Recovered::OutOfReach(Window { from: window.from, to: from }));
+        }
+        let moved = Window { from, to: window.to };
+        self.walk_mut().open(moved, now);
+        Ok(Recovered::GoesOn(moved))
     }
 }

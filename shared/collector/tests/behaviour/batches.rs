@@ -25,7 +25,10 @@ fn many(count: usize, bytes: usize, start: &str, apart: i64) -> Vec<Emitted> {
     (0..count)
         .map(|number| {
             let time = at(start) + SignedDuration::from_millis(apart * i64::try_from(number).unwrap());
-            record(&format!("{{\"id\":\"{number}\",\"time\":\"{time}\",\"p\":\"{padding}\",\"s\":\"\"}}"), time)
+            record(
+                &format!("{{\"id\":\"{number}\",\"time\":\"{time}\",\"p\":\"{padding}\",\"s\":\"\"}}"),
+                time,
+            )
         })
         .collect()
 }
@@ -45,7 +48,8 @@ fn check(site: &Site, seen: &[Seen]) -> Vec<usize> {
             connection.events.iter().map(|(tag, message)| tag.len() + message.len() + 40).sum();
         assert!(records <= MOST_RECORDS, "{records} records in a batch");
         assert!(bytes <= MOST_BYTES || records == 1, "{bytes} bytes in a batch of {records} records");
-        sizes.push(records);
+        // The last connection of a visit may carry nothing but its story.
+        sizes.extend((records > 0).then_some(records));
     }
     sizes
 }
@@ -192,8 +196,7 @@ fn records_that_come_twice_in_a_page_or_in_several_are_sent_once() {
     let mut site = Site::new(NOON);
     site.page_size = 2;
     site.records = (0..5).map(|number| thing(&format!("{number}"), "2026-11-20T10:00:00Z")).collect();
-    let seen =
-        site.visit(Visit::with_pages(&[Some(PageFault::Doubled), None, Some(PageFault::Doubled)]));
+    let seen = site.visit(Visit::with_pages(&[Some(PageFault::Doubled), None, Some(PageFault::Doubled)]));
     let report = &seen.outcome.report;
     assert_eq!((report.received, report.duplicates, report.delivered), (8, 3, 5));
     check(&site, &[seen]);

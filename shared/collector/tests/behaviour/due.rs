@@ -63,10 +63,8 @@ fn a_delivery_or_login_that_failed_makes_the_next_tick_due_too() {
         let error = collector::error::ErrorType::SetupError;
         Some(SourceError::Fatal(collector::error::Error::new(error, 101, message)))
     };
-    let failing = [
-        Visit { breaks: vec![Some(0)], ..Visit::default() },
-        Visit { login: login(), ..Visit::default() },
-    ];
+    let failing =
+        [Visit { breaks: vec![Some(0)], ..Visit::default() }, Visit { login: login(), ..Visit::default() }];
     for visit in failing {
         let mut site = Site::with(NOON, &[("a", "2026-11-20T11:00:00Z")]);
         assert!(site.visit(visit).outcome.failure.is_some());
@@ -136,8 +134,10 @@ fn before_the_instant_that_the_api_named_a_tick_makes_no_request_even_when_force
     site.pass(300);
     let seen = site.visit(Visit::default());
     assert_eq!((seen.status(), seen.ids()), (Status::UpToDate, vec!["b".to_owned()]));
-    assert!(seen.requests.iter().any(|request| request.window.from.to_string() == "2026-11-10T00:00:00Z"),
-        "the backfill that was asked for meanwhile is not forgotten");
+    assert!(
+        seen.requests.iter().any(|request| request.window.from.to_string() == "2026-11-10T00:00:00Z"),
+        "the backfill that was asked for meanwhile is not forgotten"
+    );
     assert_eq!(site.checkpoint().get("not_before_in_utc"), None);
 }
 
@@ -157,6 +157,17 @@ fn no_wish_of_the_api_stops_a_service_for_longer_than_a_day() {
     let mut site = Site::new(NOON);
     site.visit(Visit::with_pages(&[Some(PageFault::Throttled(3_000_000_000))]));
     assert_eq!(site.checkpoint()["not_before_in_utc"], "2026-11-21T12:00:00Z");
+}
+
+#[test]
+fn a_clock_that_was_wrong_does_not_stop_a_service_until_its_time_comes() {
+    for member in ["last_pull_in_utc", "not_before_in_utc"] {
+        let mut site = Site::new(NOON);
+        site.tick();
+        site.edit_checkpoint(serde_json::json!({member: "2030-01-01T00:00:00Z"}));
+        site.pass(300);
+        assert_eq!(site.visit(Visit::default()).status(), Status::UpToDate, "{member}");
+    }
 }
 
 #[test]

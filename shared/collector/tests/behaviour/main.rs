@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod anything;
 mod backfill;
 mod batches;
 mod counts;
@@ -10,7 +11,6 @@ mod dry_run;
 mod due;
 mod lease;
 mod messages;
-mod recovery;
 mod remembering;
 mod resend;
 mod start;

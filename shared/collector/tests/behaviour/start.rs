@@ -108,9 +108,8 @@ fn a_service_that_stood_still_for_longer_than_the_retention_names_the_gap() {
     let seen = site.tick();
     assert_eq!(seen.requests[0].window.from.to_string(), "2026-11-30T12:00:00Z");
     assert!(
-        seen.warnings().starts_with(
-            "records from 2026-11-20T12:00:00Z to 2026-11-30T12:00:00Z cannot be had"
-        ),
+        seen.warnings()
+            .starts_with("records from 2026-11-20T12:00:00Z to 2026-11-30T12:00:00Z cannot be had"),
         "{}",
         seen.warnings()
     );

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use collector::run::{Outcome, Ports, Warm, invoke};
 use collector::settings::Settings;
 use jiff::{SignedDuration, Timestamp};
+use testing::dice::Dice;
 use testing::drive::finish;
 use testing::service::{settings, tick};
 use testing::sink::{Connection, Receiver, RecordingSink};
@@ -60,6 +62,10 @@ pub struct World {
     settings: Settings,
     page_size: usize,
     dice: Dice,
+    /// What the process keeps from one tick to the next; one that crashes takes it along.
+    warm: Mutex<Warm>,
+    /// Whether each tick is a process of its own.
+    is_always_new: bool,
 }
 
 impl World {
@@ -113,6 +119,8 @@ impl World {
             settings,
             page_size: 1 + dice.below(9),
             dice,
+            warm: Mutex::default(),
+            is_always_new: seed % 2 == 0,
         }
     }
 
@@ -157,7 +165,7 @@ impl World {
         at(self.now.load(Ordering::Relaxed))
     }
 
-    /// One tick of a fresh process.
+    /// One tick, of a fresh process or of the one that ended last.
     pub async fn invocation(&self, faults: Faults) -> Outcome {
         let now = self.now();
         let number = self.invocations.fetch_add(1, Ordering::Relaxed);
@@ -174,24 +182,12 @@ impl World {
             clock: &move || now,
             progress: &|_| {},
         };
-        let outcome = invoke(&tick(number, now, PATIENCE), &self.settings, ports, &mut Warm::default()).await;
-        let report = &outcome.report;
-        if std::env::var("TRACE").is_ok() {
-            eprintln!(
-                "{now} {:?} {:?} recv {} dup {} del {} fail {} {:?} {:?}",
-                report.status,
-                report.window,
-                report.received,
-                report.duplicates,
-                report.delivered,
-                report.failed,
-                outcome.failure,
-                report.warnings
-            );
-            for r in &source.requests {
-                eprintln!("   {:?}", r);
-            }
+        let mut warm = std::mem::take(&mut *self.warm.lock().unwrap());
+        let outcome = invoke(&tick(number, now, PATIENCE), &self.settings, ports, &mut warm).await;
+        if !self.is_always_new {
+            *self.warm.lock().unwrap() = warm;
         }
+        let report = &outcome.report;
         assert_eq!(report.received, report.duplicates + report.delivered + report.failed, "{report:?}");
         assert!(self.complete_to() >= before, "the checkpoint never goes back");
         outcome
@@ -262,31 +258,4 @@ fn reordered(text: &[u8]) -> String {
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
-}
-
-/// A small reproducible source of choices (SplitMix64).
-#[derive(Debug, Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).unwrap_or(0)
-    }
-
-    /// True once in `times`.
-    fn sometimes(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
 }

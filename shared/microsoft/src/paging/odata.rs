@@ -151,6 +151,14 @@ impl ODataQuery {
     }
 }
 
+/// The records of a page's body, as slices of it, byte for byte. Gives the flaw of a body that is no page, in words.
+pub fn records_of(body: &Bytes) -> Result<Vec<Bytes>, String> {
+    match read_collection(body) {
+        Ok(collection) => Ok(collection.records),
+        Err(Flaw::EndsEarly(detail) | Flaw::NotAPage(detail)) => Err(detail),
+    }
+}
+
 /// Takes a body apart without copying it.
 pub(crate) fn read_collection(body: &Bytes) -> Result<Collection, Flaw> {
     let parsed: Body<'_> = serde_json::from_slice(body).map_err(|error| flaw(body, &error))?;

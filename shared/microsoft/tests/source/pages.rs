@@ -59,6 +59,27 @@ async fn records_keep_every_byte() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_still_held_outlives_the_pages_after_it() {
+    let texts: Vec<String> =
+        ["a", "b", "c", "d"].iter().map(|letter| format!("\"{}\"", letter.repeat(9_000))).collect();
+    let mut stage = Stage::open().await;
+    stage.login.answers([Reply::token("t0ken")]);
+    stage.api.answers([
+        Reply::page(&[&texts[0], &texts[1]], None),
+        Reply::page(&[&texts[1], &texts[2]], None).cut_by(5_000),
+        Reply::page(&[&texts[2]], None),
+        Reply::page(&[&texts[3], &texts[0], &texts[1]], None),
+    ]);
+    let held = stage.page(None).await.unwrap().records.remove(1);
+    let second = stage.page(None).await.unwrap();
+    assert_eq!(second.records, [&texts[2]]);
+    drop(second);
+    let third = stage.page(None).await.unwrap();
+    assert_eq!(third.records, [&texts[3], &texts[0], &texts[1]]);
+    assert_eq!(held, texts[1]);
+}
+
+#[tokio::test]
 async fn a_compressed_page_is_read_like_a_plain_one() {
     let body = gzip(page_body(&["{\"id\":1}"], None).as_bytes());
     let mut stage = Stage::serving([Reply::new(200, &[("content-encoding", "gzip")], body)]).await;

@@ -1,0 +1,138 @@
+//! What was measured, as tables for people or one JSON object for programs, each figure beside its goal.
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde::Serialize;
+
+use crate::pipeline::{Cost, Packing};
+use crate::{memory, pipeline, startup};
+
+/// Whole over parts, at the most.
+const MOST_OVER_PARTS: f64 = 1.5;
+/// Microseconds of processor time a record of 1.1 kB, as lines and as gzip members.
+const MICROS_PLAIN: f64 = 4.5;
+const MICROS_GZIP: f64 = 10.0;
+/// Peak memory with pages of 1,000 records of 20 kB, in MB of 10⁶ bytes.
+const PEAK_MEGABYTES: f64 = 64.0;
+/// Milliseconds to the first poll.
+const START_MILLISECONDS: f64 = 20.0;
+
+/// All figures of a run of the benchmark.
+#[derive(Debug, Default, Serialize)]
+pub struct Figures {
+    /// One entry a way of sending.
+    pub pipeline: Vec<pipeline::Finding>,
+    /// One entry a size and way of sending.
+    pub memory: Vec<memory::Finding>,
+    /// The starts of the artefact.
+    pub startup: Option<startup::Finding>,
+}
+
+impl Figures {
+    /// Everything in one text.
+    pub fn tables(&self) -> String {
+        let mut text = String::new();
+        for finding in &self.pipeline {
+            text.push_str(&pipeline_table(finding));
+        }
+        if !self.memory.is_empty() {
+            text.push_str(&memory_table(&self.memory));
+        }
+        if let Some(finding) = &self.startup {
+            text.push_str(&startup_table(finding));
+        }
+        text
+    }
+}
+
+fn pipeline_table(finding: &pipeline::Finding) -> String {
+    let (sent, goal) = match finding.packing {
+        Packing::Plain => ("lines", MICROS_PLAIN),
+        Packing::Gzip => ("gzip members", MICROS_GZIP),
+    };
+    let mut rows = table(&["part", "cpu us a record", "of the rounds", "goal"]);
+    for cost in &finding.measured.parts {
+        rows.add_row([cost.name.clone(), micros(cost.best()), spread(cost), String::new()]);
+    }
+    rows.add_row(["sum of the parts".to_owned(), micros(finding.parts_micros), String::new(), String::new()]);
+    let whole = &finding.measured.whole;
+    rows.add_row(["whole".to_owned(), micros(finding.whole_micros), spread(whole), at_most(goal)]);
+    let ratio = micros(finding.ratio);
+    rows.add_row(["whole / sum".to_owned(), ratio, String::new(), at_most(MOST_OVER_PARTS)]);
+    format!(
+        "pipeline: {} records of {:.0} bytes as {sent} ({:.0} % sent), {:.0} records a second\n{rows}\n\n",
+        finding.records,
+        finding.measured.record_bytes,
+        finding.measured.packed * 100.0,
+        finding.measured.records_per_second
+    )
+}
+
+fn memory_table(findings: &[memory::Finding]) -> String {
+    let mut rows = table(&["pages of", "page MB", "sent as", "before MB", "peak MB", "goal"]);
+    for finding in findings {
+        let record_bytes = finding.page_bytes / finding.page_records;
+        let goal =
+            if (15_000..25_000).contains(&record_bytes) { at_most(PEAK_MEGABYTES) } else { String::new() };
+        rows.add_row([
+            format!("{} x {record_bytes} bytes", finding.page_records),
+            megabytes(finding.page_bytes as f64),
+            match finding.packing {
+                Packing::Plain => "lines".to_owned(),
+                Packing::Gzip => "gzip members".to_owned(),
+            },
+            megabytes(finding.peak.before as f64),
+            megabytes(finding.peak.peak as f64),
+            goal,
+        ]);
+    }
+    format!("memory: peak of a process that pulls pages of unknown length\n{rows}\n\n")
+}
+
+fn startup_table(finding: &startup::Finding) -> String {
+    let at = |share: f64| {
+        let last = finding.milliseconds.len().saturating_sub(1);
+        let index = (last as f64 * share).round();
+        let found = finding.milliseconds.iter().enumerate().find(|(place, _)| *place as f64 >= index);
+        found.map_or(f64::NAN, |(_, value)| *value)
+    };
+    let mut rows = table(&["first poll after", "ms", "goal"]);
+    rows.add_row(["least".to_owned(), micros(at(0.0)), String::new()]);
+    rows.add_row(["median".to_owned(), micros(at(0.5)), at_most(START_MILLISECONDS)]);
+    rows.add_row(["most".to_owned(), micros(at(1.0)), String::new()]);
+    format!(
+        "start: {} starts of an executable of {} MB, {} MB resident at its first poll\n{rows}\n",
+        finding.milliseconds.len(),
+        megabytes(finding.artefact_bytes as f64),
+        megabytes(finding.memory as f64)
+    )
+}
+
+/// A table whose columns but the first are aligned to the right.
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().copied());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn micros(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn megabytes(bytes: f64) -> String {
+    format!("{:.1}", bytes / 1e6)
+}
+
+fn at_most(goal: f64) -> String {
+    format!("<= {goal}")
+}
+
+fn spread(cost: &Cost) -> String {
+    let worst = cost.rounds.iter().copied().fold(0.0, f64::max);
+    format!("{:.2} to {worst:.2}", cost.best())
+}
