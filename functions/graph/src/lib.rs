@@ -1,18 +1,28 @@
-//! Microsoft Graph: the inputs `microsoft_graph_audit` and, later, `microsoft_graph_security`.
+//! Microsoft Graph: the input `microsoft_graph_audit`.
 //!
-//! What the services share: hosts and audiences by cloud, and one request budget for everything under `/auditLogs`
-//! (5 requests in 10 s for an app in a tenant; Graph's throttling limits for Entra logs).
+//! What the services share: hosts and audiences by cloud, how long records are kept and how late they come, and one
+//! request budget for everything under `/auditLogs` (5 requests in 10 s for an app in a tenant; Graph's throttling
+//! limits for Entra logs).
 
 mod directory_audits;
+mod provisioning_audits;
+mod sign_ins;
+mod sign_ins_v2;
 
-use collector::service::{Cloud, Family, Rate};
+use collector::service::{Cloud, Family, Rate, WindowRule};
+use jiff::SignedDuration;
 
 /// The audit logs of Entra ID.
 pub static AUDIT: Family = Family {
     input: "microsoft_graph_audit",
     aliases: &[],
     clouds: CLOUDS,
-    services: &[&directory_audits::SERVICE],
+    services: &[
+        &directory_audits::SERVICE,
+        &provisioning_audits::SERVICE,
+        &sign_ins::SERVICE,
+        &sign_ins_v2::SERVICE,
+    ],
 };
 
 /// Global (GCC too) and GCC High. A token's scope is the root of its own cloud.
@@ -45,3 +55,14 @@ const CLOUDS: &[Cloud] = &[
 
 /// The limit that all of `/auditLogs` shares.
 const AUDIT_LOGS: Rate = Rate { requests: 5, seconds: 10, budget: "auditLogs" };
+
+/// Records are kept for 30 days. There is no time of ingestion, so late ones are found by looking back; they usually come
+/// within minutes.
+const WINDOW: WindowRule = WindowRule {
+    max: SignedDuration::from_hours(7 * 24),
+    lookback: SignedDuration::from_hours(1),
+    retention: SignedDuration::from_hours(30 * 24),
+};
+
+/// Sign-ins come later, those that are not interactive most of all.
+const SIGN_IN_WINDOW: WindowRule = WindowRule { lookback: SignedDuration::from_hours(2), ..WINDOW };

@@ -120,7 +120,7 @@ impl World {
             page_size: 1 + dice.below(9),
             dice,
             warm: Mutex::default(),
-            is_always_new: seed % 2 == 0,
+            is_always_new: seed.is_multiple_of(2),
         }
     }
 

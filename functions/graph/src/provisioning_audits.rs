@@ -1,0 +1,26 @@
+//! Provisioning audits: what Entra ID's provisioning service created, changed and removed in other systems.
+
+use collector::service::{Bounds, Period, Query, Service, Tag};
+
+use crate::{AUDIT_LOGS, WINDOW};
+
+/// `GET /v1.0/auditLogs/provisioning` (Graph, List provisioningObjectSummary). The page documents `gt` and `lt` only.
+pub static SERVICE: Service = Service {
+    input: "microsoft_graph_audit",
+    name: "provisioning_audits",
+    aliases: &["provisioning"],
+    function: "graph-provisioning-audits",
+    query: Query::OData {
+        path: "/v1.0/auditLogs/provisioning",
+        page_size: Some(1000),
+        bounds: Bounds::Exclusive,
+        base_filter: None,
+        headers: &[],
+    },
+    event_time: &["activityDateTime"],
+    window: WINDOW,
+    tag: Tag::Fixed("cloud.azure.ad.provisioning.{env}.msgraph"),
+    period: Period { default_seconds: 300, minimum_seconds: 60 },
+    rate: AUDIT_LOGS,
+    permission: "AuditLog.Read.All",
+};

@@ -1,0 +1,27 @@
+//! Sign-ins: interactive sign-ins of users, as the v1.0 API gives them.
+
+use collector::service::{Bounds, Period, Query, Service, Tag};
+
+use crate::{AUDIT_LOGS, SIGN_IN_WINDOW};
+
+/// `GET /v1.0/auditLogs/signIns` (Graph, List signIns). Needs Entra ID P1 or P2; several records may share an id while a
+/// login goes on.
+pub static SERVICE: Service = Service {
+    input: "microsoft_graph_audit",
+    name: "signIns",
+    aliases: &["signIn"],
+    function: "graph-sign-ins",
+    query: Query::OData {
+        path: "/v1.0/auditLogs/signIns",
+        page_size: Some(1000),
+        bounds: Bounds::Inclusive,
+        base_filter: None,
+        headers: &[],
+    },
+    event_time: &["createdDateTime"],
+    window: SIGN_IN_WINDOW,
+    tag: Tag::Fixed("cloud.azure.ad.signin.{env}.msgraph"),
+    period: Period { default_seconds: 300, minimum_seconds: 60 },
+    rate: AUDIT_LOGS,
+    permission: "AuditLog.Read.All",
+};
