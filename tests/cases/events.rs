@@ -25,9 +25,9 @@ async fn world() -> World {
 }
 
 fn emit_minutes(world: &World, minutes: impl IntoIterator<Item = i64>) -> Vec<String> {
-    let records = minutes.into_iter().map(|minute| {
-        world.emit(minute.unsigned_abs(), ago(SignedDuration::from_mins(minute)))
-    });
+    let records = minutes
+        .into_iter()
+        .map(|minute| world.emit(minute.unsigned_abs(), ago(SignedDuration::from_mins(minute))));
     records.collect()
 }
 
@@ -57,7 +57,11 @@ async fn a_timer_and_a_scheduler_mean_the_same_tick_and_force_comes_before_its_t
         let early = world.once(&tick).await.answer();
         assert_eq!((&early["status"], &early["requests"]), (&json!("not_due"), &json!(0)), "{early}");
         let forced = world.once(&sample("force")).await.answer();
-        assert_eq!((&forced["status"], &forced["duplicates"]), (&json!("up_to_date"), &json!(12)), "{forced}");
+        assert_eq!(
+            (&forced["status"], &forced["duplicates"]),
+            (&json!("up_to_date"), &json!(12)),
+            "{forced}"
+        );
         assert_eq!(arrived(&world), emitted.into_iter().collect());
         world.close().await;
     }
@@ -101,7 +105,10 @@ async fn a_backfill_is_continued_until_it_is_complete_and_sends_only_what_is_mis
 
     // Complete: the same request begins anew, and finds nothing that is missing.
     let again = world.invoke(&process, &event, AMPLE).await.answer();
-    assert_eq!((&again["received"], &again["duplicates"], &again["delivered"]), (&json!(60), &json!(60), &json!(0)));
+    assert_eq!(
+        (&again["received"], &again["duplicates"], &again["delivered"]),
+        (&json!(60), &json!(60), &json!(0))
+    );
     // Another request, which sends again what it finds.
     let mut resend = event.clone();
     resend["backfill"]["resend"] = json!(true);
@@ -171,13 +178,16 @@ async fn a_dry_run_shows_what_would_be_sent_and_neither_writes_nor_connects() {
 async fn settings_of_an_event_hold_for_one_invocation_and_are_never_stored() {
     let world = world().await;
     let all = emit_minutes(&world, (1..40).map(|step| step * 30));
-    let is_group = |record: &&String| {
-        serde_json::from_str::<Value>(record).unwrap()["category"] == "GroupManagement"
-    };
+    let is_group =
+        |record: &&String| serde_json::from_str::<Value>(record).unwrap()["category"] == "GroupManagement";
     let groups: BTreeSet<String> = all.iter().filter(is_group).cloned().collect();
     assert!(!groups.is_empty() && groups.len() < all.len());
     let answer = world.once(&sample("settings")).await.answer();
-    assert_eq!((&answer["status"], &answer["delivered"]), (&json!("up_to_date"), &json!(groups.len())), "{answer}");
+    assert_eq!(
+        (&answer["status"], &answer["delivered"]),
+        (&json!("up_to_date"), &json!(groups.len())),
+        "{answer}"
+    );
     let windows = answer["windows"].as_u64().unwrap();
     assert!(windows >= 24, "a day in windows of an hour: {answer}");
     assert_eq!(arrived(&world), groups);
@@ -206,8 +216,14 @@ async fn an_event_with_an_unknown_key_or_a_bad_time_pulls_nothing_and_is_named()
     let yesterday = ago(SignedDuration::from_hours(24));
     let cases = [
         (json!({"fource": true}), "force"),
-        (json!({"backfill": {"start_time_in_utc": "soon", "end_time_in_utc": yesterday}}), "start_time_in_utc"),
-        (json!({"backfill": {"start_time_in_utc": yesterday, "end_time_in_utc": tomorrow}}), "end_time_in_utc"),
+        (
+            json!({"backfill": {"start_time_in_utc": "soon", "end_time_in_utc": yesterday}}),
+            "start_time_in_utc",
+        ),
+        (
+            json!({"backfill": {"start_time_in_utc": yesterday, "end_time_in_utc": tomorrow}}),
+            "end_time_in_utc",
+        ),
         (json!({"settings": {"start_time_in_utc": yesterday}}), "start_time_in_utc"),
         (json!({"settings": {"additional_filtre": "x"}}), "additional_filter"),
     ];
@@ -215,7 +231,11 @@ async fn an_event_with_an_unknown_key_or_a_bad_time_pulls_nothing_and_is_named()
     for (event, name) in cases {
         let error = world.invoke(&process, &event, AMPLE).await.error();
         assert_eq!(error.error_type, "InitVariablesError", "{event}");
-        assert!(error.message.starts_with("[1] ") && error.message.contains(name), "{event}: {}", error.message);
+        assert!(
+            error.message.starts_with("[1] ") && error.message.contains(name),
+            "{event}: {}",
+            error.message
+        );
     }
     assert!(world.tenant.requests().is_empty() && world.table.rows().await.is_empty());
     assert_eq!(world.to_devo.connections(), 0);

@@ -6,9 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use simulator::receiver::{
-    CloseAnswer, ConnectionFault, Occurrence, ReceiverConfig, TlsVersions, Transport,
-};
+use simulator::receiver::{CloseAnswer, ConnectionFault, Occurrence, ReceiverConfig, TlsVersions, Transport};
 
 use crate::world::process::Ended;
 use crate::world::{AMPLE, World, ago, contract, services};
@@ -42,7 +40,11 @@ async fn fails(world: &World, code: u16, deadline: Duration, what: &str) -> Stri
 async fn recovers(world: &World, message: &str) {
     world.store_secrets(&world.document(), &world.devo_secret());
     let answer = world.tick().await;
-    assert_eq!((&answer["status"], &answer["delivered"]), (&json!("up_to_date"), &json!(RECORDS)), "{answer}");
+    assert_eq!(
+        (&answer["status"], &answer["delivered"]),
+        (&json!("up_to_date"), &json!(RECORDS)),
+        "{answer}"
+    );
     assert_eq!(world.records().len(), usize::try_from(RECORDS).unwrap());
     let is_told = |(tag, text): &(String, String)| {
         tag == "devo.collectors.out.local.error" && text.starts_with(ALERT) && text.contains(message)
@@ -148,7 +150,8 @@ async fn every_cycle_tells_its_statistics_in_the_vendors_words_and_counts_its_me
          Number of events generated and sent: {RECORDS}; Average of events per second: "
     );
     let story = world.story();
-    let told: Vec<&(String, String)> = story.iter().filter(|(_, text)| text.starts_with(&beginning)).collect();
+    let told: Vec<&(String, String)> =
+        story.iter().filter(|(_, text)| text.starts_with(&beginning)).collect();
     assert_eq!(told.len(), 1, "{story:?}");
     assert_eq!(told[0].0, "devo.collectors.out.local.info");
     let arrivals = world.arrivals();

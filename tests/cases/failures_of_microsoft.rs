@@ -55,7 +55,13 @@ fn failures() -> Vec<Failure> {
     let elsewhere = || Fault::ForeignNextLink { host: "https://elsewhere.example".to_owned() };
     let not_pullable = &["Failed to fetch data from ", "Source is not pullable"];
     vec![
-        first("no permission", permission, "SetupError", 102, &["Source is not pullable", "AuditLog.Read.All"]),
+        first(
+            "no permission",
+            permission,
+            "SetupError",
+            102,
+            &["Source is not pullable", "AuditLog.Read.All"],
+        ),
         first("not there", Fault::status(404), "SetupError", 102, not_pullable),
         first("a page of HTML", Fault::Html, "PullError", 300, &["HTML"]),
         first("no JSON", Fault::NotJson, "PullError", 300, &[]),
@@ -68,7 +74,10 @@ fn failures() -> Vec<Failure> {
         next("500 later", Fault::status(500), "ApiError", 498, &["Error during API call to "]),
         next("403 later", Fault::status(403), "ApiError", 403, &["Error during API call to "]),
         next("cut off later", Fault::Truncate { at: 60 }, "PullError", 300, &[]),
-        Failure { has_request_id: false, ..first("a link to elsewhere", elsewhere(), "PullError", 300, &["elsewhere.example"]) },
+        Failure {
+            has_request_id: false,
+            ..first("a link to elsewhere", elsewhere(), "PullError", 300, &["elsewhere.example"])
+        },
         Failure { has_request_id: false, ..first("a reset", Fault::Reset, "ApiError", 498, &[]) },
     ]
 }
@@ -87,11 +96,15 @@ async fn a_refusal_or_a_broken_answer_has_its_word_and_number_and_costs_no_recor
         for name in failure.named {
             assert!(error.message.contains(name), "{what}: `{name}` is not in: {}", error.message);
         }
-        assert_eq!(error.message.contains("request id "), failure.has_request_id, "{what}: {}", error.message);
+        assert_eq!(
+            error.message.contains("request id "),
+            failure.has_request_id,
+            "{what}: {}",
+            error.message
+        );
         // Devo is told in the same invocation, and the next tick is due at once and delivers what is missing.
-        let is_told = |(tag, text): &(String, String)| {
-            tag.ends_with(".error") && text.contains(error.message.as_str())
-        };
+        let is_told =
+            |(tag, text): &(String, String)| tag.ends_with(".error") && text.contains(error.message.as_str());
         assert!(world.story().iter().any(is_told), "{what}: {:?}", world.story());
         world.tenant.script(Vec::new());
         let answer = world.tick().await;
@@ -131,7 +144,11 @@ async fn a_refused_login_names_its_cause() {
         world.tenant.set_applications(vec![application]);
         let error = world.once(&json!({})).await.error();
         assert_eq!(error.error_type, "SetupError", "{cause}: {}", error.message);
-        assert!(error.message.starts_with("[101] Failed to fetch OAuth token from http://127.0.0.1"), "{}", error.message);
+        assert!(
+            error.message.starts_with("[101] Failed to fetch OAuth token from http://127.0.0.1"),
+            "{}",
+            error.message
+        );
         assert!(error.message.contains(cause), "{}", error.message);
         let asked = world.tenant.requests();
         assert!(asked.iter().all(|seen| seen.addressee == Addressee::Login), "no page without a token");
@@ -143,7 +160,11 @@ async fn a_refused_login_names_its_cause() {
     document["inputs"][world.service.input]["credentials"]["tenant_id"] = json!("nowhere.example");
     world.store_secrets(&document, &world.devo_secret());
     let error = world.once(&json!({})).await.error();
-    assert!(error.message.starts_with("[101] ") && error.message.contains("unknown tenant"), "{}", error.message);
+    assert!(
+        error.message.starts_with("[101] ") && error.message.contains("unknown tenant"),
+        "{}",
+        error.message
+    );
     world.close().await;
 }
 
@@ -153,7 +174,11 @@ async fn a_filter_that_the_api_refuses_is_error_301_and_names_the_filter() {
     world.configure(&json!({"additional_filter": "nonsense eq 'x'"}));
     let error = world.once(&json!({})).await.error();
     assert_eq!(error.error_type, "PullError");
-    assert!(error.message.starts_with("[301] ") && error.message.contains("nonsense eq 'x'"), "{}", error.message);
+    assert!(
+        error.message.starts_with("[301] ") && error.message.contains("nonsense eq 'x'"),
+        "{}",
+        error.message
+    );
     world.close().await;
 }
 
@@ -169,7 +194,11 @@ async fn a_wish_for_patience_beyond_the_deadline_is_kept_by_the_ticks_that_follo
         let asked = world.tenant.requests().len();
         for event in [json!({}), json!({"force": true})] {
             let patient = world.once(&event).await.answer();
-            assert_eq!((&patient["status"], &patient["requests"]), (&json!("throttled"), &json!(0)), "{patient}");
+            assert_eq!(
+                (&patient["status"], &patient["requests"]),
+                (&json!("throttled"), &json!(0)),
+                "{patient}"
+            );
         }
         assert_eq!(world.tenant.requests().len(), asked, "not even a login");
         world.close().await;
@@ -178,7 +207,7 @@ async fn a_wish_for_patience_beyond_the_deadline_is_kept_by_the_ticks_that_follo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_that_passes_is_waited_for_within_the_invocation() {
-    let rules: [(&str, Vec<(u64, Fault)>, PageKind); 9] = [
+    let rules = [
         ("429", vec![(2, Fault::TooManyRequests(RetryAfter::Seconds(1)))], PageKind::Next),
         ("429 without a wish", vec![(1, Fault::TooManyRequests(RetryAfter::Absent))], PageKind::First),
         ("503", vec![(1, Fault::status(503)), (2, Fault::status(503))], PageKind::First),
@@ -187,7 +216,11 @@ async fn a_failure_that_passes_is_waited_for_within_the_invocation() {
         ("cut", vec![(1, Fault::Truncate { at: 50 })], PageKind::Next),
         ("token revoked", vec![(1, Fault::TokenRevoked)], PageKind::Next),
         ("links dead", vec![(2, Fault::ExpireLinks)], PageKind::Next),
-        ("twice and in disorder", vec![(1, Fault::DuplicateRecords), (2, Fault::ShuffleOrder)], PageKind::Next),
+        (
+            "twice and in disorder",
+            vec![(1, Fault::DuplicateRecords), (2, Fault::ShuffleOrder)],
+            PageKind::Next,
+        ),
     ];
     join_all(rules.into_iter().map(|(what, faults, page)| async move {
         let world = world().await;

@@ -97,7 +97,12 @@ fn mistakes(world: &World) -> Vec<Mistake> {
         usual(certified("no pem", &pairs[0].private_key_pem), vec!["client_certificate"], "no certificate"),
         usual(certified(&pairs[0].certificate_pem, "no pem"), vec!["client_private_key"], "no key"),
         of_devo("key", receiver().pem("server.key"), vec!["key", "cert"], "another client's key"),
-        of_devo("key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----".to_owned(), vec!["key"], "a broken key"),
+        of_devo(
+            "key",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----".to_owned(),
+            vec!["key"],
+            "a broken key",
+        ),
         of_devo("chain", "trust me".to_owned(), vec!["chain"], "a chain that is no PEM"),
         of_devo("cert", String::new(), vec!["cert"], "an empty certificate"),
         of_devo("compression", "zip".to_owned(), vec!["compression", "gzip"], "an unknown compression"),

@@ -288,7 +288,11 @@ async fn a_process_asked_to_end_finishes_its_call_and_nothing_is_lost_or_repeate
             }
         });
         let answer: Value = world.invoke(&process, &json!({}), AMPLE).await.answer();
-        assert_eq!((&answer["status"], &answer["delivered"]), (&json!("up_to_date"), &json!(HOURS)), "{answer}");
+        assert_eq!(
+            (&answer["status"], &answer["delivered"]),
+            (&json!("up_to_date"), &json!(HOURS)),
+            "{answer}"
+        );
         process.ask_to_end();
         assert!(process.ended().await.success(), "{}", process.output());
         world.tenant.on_request(|_| {});

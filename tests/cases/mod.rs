@@ -1,5 +1,6 @@
 //! The plays, one file a subject.
 
+mod architecture;
 mod events;
 mod failures_of_devo;
 mod failures_of_microsoft;
@@ -7,5 +8,7 @@ mod failures_of_settings;
 mod failures_of_state;
 mod handlers;
 mod kills;
+mod on_premise;
+mod payloads;
 mod races;
 mod secrecy;

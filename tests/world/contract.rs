@@ -58,11 +58,7 @@ const PROMISES: &[Promise] = &[
         endpoint: Endpoint::SignIns,
         tags: Tags::One("cloud.azure.ad.signin.{env}.msgraph"),
     },
-    Promise {
-        function: "graph-sign-ins-v2",
-        endpoint: Endpoint::SignInsBeta,
-        tags: Tags::BySignInEventType,
-    },
+    Promise { function: "graph-sign-ins-v2", endpoint: Endpoint::SignInsBeta, tags: Tags::BySignInEventType },
 ];
 
 /// What is promised of this function.
@@ -83,6 +79,16 @@ impl Promise {
             }
         };
         pattern.replace("{env}", environment)
+    }
+}
+
+impl Promise {
+    /// The tag as a table shows it, or what such a cell must speak of.
+    pub fn written_tag(&self) -> &'static str {
+        match self.tags {
+            Tags::One(pattern) => pattern,
+            Tags::BySignInEventType => "signInEventTypes",
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod chance;
 pub mod contract;
 pub mod document;
 pub mod parties;
+pub mod payloads;
 pub mod process;
 pub mod secrecy;
 pub mod table;
@@ -230,7 +231,9 @@ impl World {
     /// The texts of the story among them, oldest first.
     pub fn story(&self) -> Vec<(String, String)> {
         let lines = self.arrivals().into_iter().filter(|arrival| arrival.tag.contains("collectors.out"));
-        lines.map(|arrival| (arrival.tag.clone(), arrival.json()["msg"].as_str().unwrap().to_owned())).collect()
+        lines
+            .map(|arrival| (arrival.tag.clone(), arrival.json()["msg"].as_str().unwrap().to_owned()))
+            .collect()
     }
 
     /// Names of the variables and their values, as Lambda and the template set them.

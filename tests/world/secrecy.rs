@@ -45,7 +45,8 @@ impl Confidential {
     pub fn must_not_be_in(&self, what: &str, text: &str) {
         for needle in self.needles.iter().map(String::as_str).chain([TOKEN_MARK]) {
             if let Some(at) = text.find(needle) {
-                let shown: String = text[..at].chars().rev().take(200).collect::<Vec<_>>().into_iter().rev().collect();
+                let shown: String =
+                    text[..at].chars().rev().take(200).collect::<Vec<_>>().into_iter().rev().collect();
                 panic!("{what} holds a secret, behind: {shown}");
             }
         }

@@ -47,7 +47,13 @@ impl Table {
             .unwrap();
         let expiry = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true);
         let expiry = expiry.build().unwrap();
-        client.update_time_to_live().table_name(name).time_to_live_specification(expiry).send().await.unwrap();
+        client
+            .update_time_to_live()
+            .table_name(name)
+            .time_to_live_specification(expiry)
+            .send()
+            .await
+            .unwrap();
         Self { client, name: name.to_owned() }
     }
 
@@ -110,7 +116,8 @@ fn json_of(value: AttributeValue) -> Value {
         AttributeValue::M(members) => {
             let mut sorted: Vec<_> = members.into_iter().collect();
             sorted.sort_by(|left, right| left.0.cmp(&right.0));
-            let members: Map<_, _> = sorted.into_iter().map(|(name, member)| (name, json_of(member))).collect();
+            let members: Map<_, _> =
+                sorted.into_iter().map(|(name, member)| (name, json_of(member))).collect();
             Value::Object(members)
         }
         AttributeValue::Null(_) => Value::Null,

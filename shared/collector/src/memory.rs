@@ -7,7 +7,7 @@
 //!
 //! Buckets are loaded when a page first needs them, forgotten when too many are held, and trusted for as long as the
 //! checkpoint's version is the one this process wrote. Hashes are *staged* until their commit: what was not committed
-//! was not delivered for certain, and is not remembered.
+//! was not delivered for certain, so a memory whose commit failed is dropped as a whole.
 //!
 //! Rows of an hour outlive everything the API can still give of it. Timeless records may be given for ever, so one that
 //! is seen again when its row has not much longer to live is staged once more.
@@ -107,20 +107,12 @@ pub enum Verdict {
     Ending,
 }
 
-/// A hash that waits for its commit.
-#[derive(Debug, Clone, Copy)]
-struct Staged {
-    hash: u64,
-    /// Until when it is kept as things are; `None` for a new one.
-    kept_until: Option<i64>,
-}
-
 /// The hashes of one partition and generation.
 #[derive(Debug, Default)]
 pub struct Memory {
     space: String,
     held: BTreeMap<Bucket, Held>,
-    staged: BTreeMap<Bucket, Vec<Staged>>,
+    staged: BTreeMap<Bucket, Vec<u64>>,
     clock: u64,
 }
 
@@ -247,8 +239,8 @@ impl Memory {
         }
     }
 
-    /// Remembers the record until the next [`Self::committed`] or [`Self::forget_staged`], unless it is known for long
-    /// enough. Gives what was known of it before.
+    /// Remembers the record, unless it is known for long enough, and gives what was known of it before. A memory whose
+    /// commit does not happen must be dropped.
     pub fn stage(&mut self, bucket: Bucket, hash: u64, enough: i64) -> Verdict {
         let verdict = self.judge(bucket, hash, enough);
         let held = self.held.entry(bucket).or_default();
@@ -257,8 +249,9 @@ impl Memory {
             return verdict;
         }
         held.hashes.insert(hash);
-        let kept_until = held.kept_until.remove(&hash);
-        self.staged.entry(bucket).or_default().push(Staged { hash, kept_until });
+        // Until its commit says for how long it is kept.
+        held.kept_until.remove(&hash);
+        self.staged.entry(bucket).or_default().push(hash);
         verdict
     }
 
@@ -282,7 +275,7 @@ impl Memory {
         self.staged
             .iter()
             .map(|(bucket, hashes)| {
-                let mut sorted: Vec<u64> = hashes.iter().map(|staged| staged.hash).collect();
+                let mut sorted = hashes.clone();
                 sorted.sort_unstable();
                 Write::Put(self.row(
                     *bucket,
@@ -320,19 +313,6 @@ impl Memory {
                     held.segments.retain(|segment| segment.key != *key);
                 }
                 Write::Add(_) => {}
-            }
-        }
-    }
-
-    /// The commit did not happen, or nobody knows.
-    pub fn forget_staged(&mut self) {
-        for (bucket, hashes) in std::mem::take(&mut self.staged) {
-            let Some(held) = self.held.get_mut(&bucket) else { continue };
-            for staged in hashes {
-                match staged.kept_until {
-                    Some(end) => held.kept_until.insert(staged.hash, end).is_some(),
-                    None => held.hashes.remove(&staged.hash),
-                };
             }
         }
     }
@@ -388,16 +368,16 @@ impl Memory {
 impl Held {
     /// Notes a row of this bucket whose hashes are held already.
     fn take_in(&mut self, bucket: Bucket, key: String, expires_at: Option<i64>, data: Bytes) {
-        let expires_at = expires_at.unwrap_or(i64::MAX);
+        let row_end = expires_at.unwrap_or(i64::MAX);
         if bucket == Bucket::Timeless {
             for hash in hashes_in(&data) {
-                let end = self.kept_until.entry(hash).or_insert(expires_at);
-                *end = expires_at.max(*end);
+                let end = self.kept_until.entry(hash).or_insert(row_end);
+                *end = row_end.max(*end);
             }
         }
         // A large row is never merged, so its bytes are not needed again.
-        let data = if data.len() < MERGED_BELOW_BYTES { data } else { Bytes::new() };
-        self.segments.push(Segment { key, expires_at, data });
+        let small = if data.len() < MERGED_BELOW_BYTES { data } else { Bytes::new() };
+        self.segments.push(Segment { key, expires_at: row_end, data: small });
     }
 }
 

@@ -69,12 +69,16 @@ fn pipeline_table(finding: &pipeline::Finding) -> String {
 }
 
 fn memory_table(findings: &[memory::Finding]) -> String {
-    let mut rows = table(&["pages of", "page MB", "sent as", "before MB", "peak MB", "goal"]);
+    let mut rows = table(&["process", "pages of", "page MB", "sent as", "before MB", "peak MB", "goal"]);
     for finding in findings {
         let record_bytes = finding.page_bytes / finding.page_records;
         let goal =
             if (15_000..25_000).contains(&record_bytes) { at_most(PEAK_MEGABYTES) } else { String::new() };
         rows.add_row([
+            match finding.of {
+                memory::Subject::Pipeline => "pipeline".to_owned(),
+                memory::Subject::Artefact => "artefact".to_owned(),
+            },
             format!("{} x {record_bytes} bytes", finding.page_records),
             megabytes(finding.page_bytes as f64),
             match finding.packing {
@@ -86,7 +90,7 @@ fn memory_table(findings: &[memory::Finding]) -> String {
             goal,
         ]);
     }
-    format!("memory: peak of a process that pulls pages of unknown length\n{rows}\n\n")
+    format!("memory: peak of processes that pull pages of unknown length\n{rows}\n\n")
 }
 
 fn startup_table(finding: &startup::Finding) -> String {

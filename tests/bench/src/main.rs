@@ -14,6 +14,7 @@ mod parts;
 mod pipeline;
 mod receiver;
 mod server;
+mod shipped;
 mod startup;
 mod tls;
 mod whole;
@@ -35,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   bench                               everything, as one table
   bench pipeline --records 200000     the pipeline and its parts, without compression
   bench pipeline --gzip --json        the same with gzip, for a program
-  bench memory                        peak memory by size of page
+  bench memory                        peak memory by size of record
   bench startup --artefact ./bootstrap";
 
 /// Measures the pipeline beside its parts, its peak memory and the artefact's start.
@@ -59,10 +60,10 @@ enum Command {
         #[arg(long)]
         gzip: bool,
     },
-    /// Peak resident memory by size of record, in pages of 1,000.
-    Memory,
+    /// Peak resident memory by size of record, in pages of 1,000: of the pipeline and of the artefact.
+    Memory(Artefact),
     /// Time from the start of the process to its first poll of the Lambda runtime API.
-    Startup(StartupArguments),
+    Startup(Artefact),
     #[command(hide = true)]
     Role {
         #[arg(value_enum)]
@@ -81,7 +82,7 @@ struct PipelineSize {
 }
 
 #[derive(Debug, Args)]
-struct StartupArguments {
+struct Artefact {
     /// The executable `bootstrap` [default: the one beside this executable].
     #[arg(long, value_name = "PATH")]
     artefact: Option<PathBuf>,
@@ -109,9 +110,12 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
             let packing = if gzip { Packing::Gzip } else { Packing::Plain };
             figures.pipeline.push(pipeline::measure(size.records, size.rounds, packing)?);
         }
-        Some(Command::Memory) => figures.memory = memory::measure()?,
-        Some(Command::Startup(startup)) => {
-            figures.startup = Some(startup::measure(&startup::artefact(startup.artefact)?)?);
+        Some(Command::Memory(named)) => {
+            figures.memory = memory::measure()?;
+            figures.memory.extend(memory::measure_artefact(&startup::artefact(named.artefact)?)?);
+        }
+        Some(Command::Startup(named)) => {
+            figures.startup = Some(startup::measure(&startup::artefact(named.artefact)?)?);
         }
         Some(Command::Role { .. }) => {}
         None => {
@@ -121,8 +125,11 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
             }
             figures.memory = memory::measure()?;
             match startup::artefact(None) {
-                Ok(artefact) => figures.startup = Some(startup::measure(&artefact)?),
-                Err(missing) => writeln!(io::stderr(), "the start is not measured: {missing}")?,
+                Ok(artefact) => {
+                    figures.memory.extend(memory::measure_artefact(&artefact)?);
+                    figures.startup = Some(startup::measure(&artefact)?);
+                }
+                Err(missing) => writeln!(io::stderr(), "the artefact is not measured: {missing}")?,
             }
         }
     }

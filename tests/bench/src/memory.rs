@@ -3,17 +3,20 @@
 //!
 //! The answers come in chunks, so that nobody knows their length beforehand: the harder case, and the API's own way.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::child::{self, Role};
-use crate::pages::{Framing, Shape};
+use crate::pages::{Framing, Shape, TimeMember};
 use crate::pipeline::{Order, Packing};
 use crate::whole::Pipeline;
-use crate::{Outcome, cpu};
+use crate::{Outcome, cpu, shipped};
 
 /// Sizes of a record, in bytes; the first one is the natural size.
 const RECORD_BYTES: [usize; 4] = [0, 5_000, 20_000, 40_000];
+const ARTEFACT_RECORD_BYTES: [usize; 2] = [0, 20_000];
 const PAGE_RECORDS: usize = 1000;
 /// So much is pulled, in whole pages: several pages and several batches of every size.
 const PULLED_BYTES: usize = 120_000_000;
@@ -30,9 +33,21 @@ pub struct Peak {
     pub peak: u64,
 }
 
+/// Whose memory it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// A process that holds nothing but the pipeline.
+    Pipeline,
+    /// The shipped executable, with all that it needs to talk to AWS.
+    Artefact,
+}
+
 /// The memory that pages of one size take.
 #[derive(Debug, Serialize)]
 pub struct Finding {
+    /// Whose memory it is.
+    pub of: Subject,
     /// How the events were sent.
     pub packing: Packing,
     /// Records of a page.
@@ -44,22 +59,24 @@ pub struct Finding {
     pub peak: Peak,
 }
 
-/// Measures every size, with both ways of sending.
+/// Measures the pipeline with every size and both ways of sending.
 pub fn measure() -> Outcome<Vec<Finding>> {
-    let mut findings = Vec::new();
-    for packing in [Packing::Plain, Packing::Gzip] {
-        for record_bytes in RECORD_BYTES {
-            findings.push(one(record_bytes, packing)?);
-        }
-    }
-    Ok(findings)
+    let each = |packing| RECORD_BYTES.map(|record_bytes| one(record_bytes, packing, None));
+    [Packing::Plain, Packing::Gzip].into_iter().flat_map(each).collect()
 }
 
-fn one(record_bytes: usize, packing: Packing) -> Outcome<Finding> {
+/// Measures the executable with some sizes and both ways of sending.
+pub fn measure_artefact(artefact: &Path) -> Outcome<Vec<Finding>> {
+    let each = |packing| ARTEFACT_RECORD_BYTES.map(|record_bytes| one(record_bytes, packing, Some(artefact)));
+    [Packing::Plain, Packing::Gzip].into_iter().flat_map(each).collect()
+}
+
+fn one(record_bytes: usize, packing: Packing, artefact: Option<&Path>) -> Outcome<Finding> {
     let page_of = |pages| Shape {
         pages,
         page_records: PAGE_RECORDS,
         record_bytes,
+        time_member: if artefact.is_some() { TimeMember::Activity } else { TimeMember::Created },
         newest: Timestamp::now(),
         framing: Framing::Chunks,
     };
@@ -68,8 +85,11 @@ fn one(record_bytes: usize, packing: Packing) -> Outcome<Finding> {
     let (_api, api) = child::start(Role::Server, &shape)?;
     let (_devo, receiver) = child::start(Role::Receiver, &())?;
     let order = Order { shape, api, receiver, packing, rounds: INVOCATIONS };
-    let (_worker, peak) = child::start(Role::Peak, &order)?;
-    Ok(Finding { packing, page_records: PAGE_RECORDS, page_bytes, peak })
+    let (of, peak) = match artefact {
+        Some(path) => (Subject::Artefact, shipped::peak(path, &order)?),
+        None => (Subject::Pipeline, child::start(Role::Peak, &order)?.1),
+    };
+    Ok(Finding { of, packing, page_records: PAGE_RECORDS, page_bytes, peak })
 }
 
 /// The part of the process at work.

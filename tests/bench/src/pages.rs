@@ -19,10 +19,21 @@ pub struct Shape {
     pub page_records: usize,
     /// Bytes of a record at the least; 0 for the natural size of about 1.1 kB.
     pub record_bytes: usize,
+    /// What the event time is called.
+    pub time_member: TimeMember,
     /// The newest record's time; the others lie in the 50 minutes before it.
     pub newest: Timestamp,
     /// How the end of an answer is known.
     pub framing: Framing,
+}
+
+/// What the event time of a record is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TimeMember {
+    /// As in sign-ins.
+    Created,
+    /// As in directory audits.
+    Activity,
 }
 
 /// How the end of an answer is known.
@@ -48,7 +59,13 @@ impl Shape {
             if !body.ends_with('[') {
                 body.push(',');
             }
-            body.push_str(&sized_sign_in(index as u64, self.time_of(index), &[], self.record_bytes));
+            let record = sized_sign_in(index as u64, self.time_of(index), &[], self.record_bytes);
+            match self.time_member {
+                TimeMember::Created => body.push_str(&record),
+                TimeMember::Activity => {
+                    body.push_str(&record.replacen("\"createdDateTime\"", "\"activityDateTime\"", 1))
+                }
+            }
         }
         body.push(']');
         if number + 1 < self.pages {
@@ -73,8 +90,14 @@ mod tests {
     #[test]
     fn pages_hold_distinct_records_and_lead_to_one_another() {
         let newest: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
-        let shape =
-            Shape { pages: 3, page_records: 5, record_bytes: 2_000, newest, framing: Framing::Length };
+        let shape = Shape {
+            pages: 3,
+            page_records: 5,
+            record_bytes: 2_000,
+            time_member: TimeMember::Created,
+            newest,
+            framing: Framing::Length,
+        };
         let mut ids = std::collections::BTreeSet::new();
         for number in 0..shape.pages {
             let page: serde_json::Value = serde_json::from_slice(&shape.page(number, "http://h")).unwrap();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::child::{self, Role};
-use crate::pages::{Framing, Shape};
+use crate::pages::{Framing, Shape, TimeMember};
 use crate::parts::Parts;
 use crate::receiver::Received;
 use crate::server::Served;
@@ -81,6 +81,7 @@ pub fn measure(records: u64, rounds: u32, packing: Packing) -> Outcome<Finding> 
         pages: usize::try_from(records)?.div_ceil(PAGE_RECORDS),
         page_records: PAGE_RECORDS,
         record_bytes: 0,
+        time_member: TimeMember::Created,
         newest: Timestamp::now(),
         framing: Framing::Length,
     };

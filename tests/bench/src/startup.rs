@@ -14,11 +14,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::{Outcome, cpu};
+use crate::{Outcome, cpu, shipped};
 
 const STARTS: usize = 20;
-/// The Handler that is played.
-const HANDLER: &str = "graph-directory-audits";
 /// A process that has not polled by then never will.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,19 +68,7 @@ async fn start(artefact: &Path) -> Outcome<(Duration, u64)> {
     let mut command = Command::new(artefact);
     command
         .env_clear()
-        .envs([
-            ("_HANDLER", HANDLER),
-            ("AWS_LAMBDA_RUNTIME_API", &runtime_api.local_addr()?.to_string()),
-            ("AWS_LAMBDA_FUNCTION_NAME", HANDLER),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
-            ("AWS_REGION", "eu-central-1"),
-            ("AWS_ACCESS_KEY_ID", "benchmark"),
-            ("AWS_SECRET_ACCESS_KEY", "benchmark"),
-            ("COLLECTOR_SECRET_ID", "collector"),
-            ("DEVO_SECRET_ID", "devo"),
-            ("STATE_TABLE", "state"),
-        ])
+        .envs(shipped::variables(runtime_api.local_addr()?))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -79,7 +79,8 @@ async fn write_ends(receiver: &Receiver, journal: &Mutex<File>) -> io::Result<()
                 continue;
             }
             let violations: Vec<String> = seen.violations.iter().map(|one| format!("{one:?}")).collect();
-            let line = json!({"connection": seen.number, "end": format!("{end:?}"), "violations": violations});
+            let line =
+                json!({"connection": seen.number, "end": format!("{end:?}"), "violations": violations});
             write_line(journal, &line)?;
         }
     }

@@ -163,7 +163,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) async fn open_backfills(&mut self, is_warm: bool) -> Result<Vec<Open>, Error> {
         let wanted = self.invocation.request.backfill.clone();
         if self.is_dry() {
-            wanted.iter().for_each(|what| self.warn_of_gap(what));
+            wanted.iter().for_each(|what| self.warn_of_old_start(what));
             return Ok(wanted.into_iter().map(|what| Open::new(what, 0, Walk::default())).collect());
         }
         let hashes = self.hashes_ahead(is_warm);
@@ -185,8 +185,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             known.retain(|open| !open.is_complete);
             return Ok(known);
         };
-        self.warn_of_gap(&what);
-        let open = match known.into_iter().find(|open| open.what == what) {
+        self.warn_of_old_start(&what);
+        let noted = known.into_iter().find(|open| open.what == what);
+        self.is_noted = noted.as_ref().is_some_and(|open| !open.is_complete);
+        let open = match noted {
             Some(open) if open.is_complete => open.anew(),
             Some(open) => open,
             None => Open::new(what, 0, Walk::default()),
@@ -209,7 +211,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             self.outdated.push(row.key.clone());
             return;
         }
-        self.warn_of_gap(&open.what);
+        self.warn_of_old_start(&open.what);
         let index = place.unwrap_or_else(|| {
             known.push(Open::new(open.what, 0, Walk::default()));
             known.len() - 1
@@ -222,7 +224,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    fn warn_of_gap(&mut self, what: &Backfill) {
+    fn warn_of_old_start(&mut self, what: &Backfill) {
         let oldest = whole_second(earlier(self.started, self.settings.service.window.retention));
         if what.from < oldest {
             let (from, to) = (what.from, what.to.min(oldest));
@@ -252,7 +254,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// A backfill that cannot begin now is left as a request for the tick that can.
     pub(super) async fn leave_request(&self) -> Result<(), Error> {
-        let wanted = self.invocation.request.backfill.as_ref().filter(|_| !self.is_dry());
+        let is_left = self.is_dry() || self.is_noted;
+        let wanted = self.invocation.request.backfill.as_ref().filter(|_| !is_left);
         let Some(wanted) = wanted else { return Ok(()) };
         let left = request_row(wanted, &self.invocation.nonce, self.started);
         let outcome = self.ports.state.leave(&self.settings.partition(), &left).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, code};
-use crate::memory::Bucket;
+use crate::memory::{Bucket, Memory};
 use crate::ports::{Commit, Event, Guard, Sink, Source, StateStore, Write};
 use crate::report::Sample;
 use crate::story;
@@ -175,7 +175,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) fn drop_batch(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         self.report.failed += batch.records;
-        self.warm.memory.forget_staged();
+        // It holds the hashes of what was not delivered.
+        self.warm.memory = Memory::default();
         self.ports.sink.discard();
     }
 

@@ -142,9 +142,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if !self.holds_lease {
             return answer;
         }
-        let not_before = self.next.not_before_in_utc;
-        self.next = self.committed.clone();
-        self.next.not_before_in_utc = not_before.or(self.next.not_before_in_utc);
+        let tried = std::mem::replace(&mut self.next, self.committed.clone());
+        self.next.not_before_in_utc = tried.not_before_in_utc.or(self.next.not_before_in_utc);
+        // A first start is counted from the first run, not from the first one that succeeds.
+        self.next.start_time_in_utc = self.next.start_time_in_utc.or(tried.start_time_in_utc);
         self.note_pull();
         self.note_result(&Err(answer.clone()));
         for line in self.story.iter().filter(|line| line.level != Level::Info) {
@@ -188,10 +189,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if self.report.warnings.len() > MOST_WARNINGS || self.report.warnings.contains(&message) {
             return;
         }
-        let message =
-            if self.report.warnings.len() < MOST_WARNINGS { message } else { MORE_WARNINGS.to_owned() };
-        self.story.push(Line::new(Level::Warning, message.clone()));
-        self.report.warnings.push(message);
+        let is_room = self.report.warnings.len() < MOST_WARNINGS;
+        let text = if is_room { message } else { MORE_WARNINGS.to_owned() };
+        self.story.push(Line::new(Level::Warning, text.clone()));
+        self.report.warnings.push(text);
     }
 
     /// Adds a failure to the story, in these words, unless it is told there already.

@@ -53,6 +53,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             restarts: 0,
             pages: PagesOfWalk::NoneAsked,
             outdated: Vec::new(),
+            is_noted: false,
             report: Report::new(settings.service.function, &invocation.request),
             booked: Default::default(),
             story: Vec::new(),

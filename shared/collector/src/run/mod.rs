@@ -153,6 +153,8 @@ struct Run<'a, S, K, T> {
     pages: PagesOfWalk,
     /// Requests for backfills that were complete before anybody read them.
     outdated: Vec<String>,
+    /// The store knows of the backfill that is asked for, so a tick will go on with it.
+    is_noted: bool,
     report: Report,
     /// Counts that are in the store's ledger.
     booked: Counts,
@@ -268,15 +270,9 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     fn next_window(&mut self) -> Option<Window> {
         let query = self.ports.source.fingerprint();
         let now = self.now();
-        let oldest = earlier(now, self.settings.service.window.retention);
-        let left = self.walk().window().filter(|window| {
-            // A page link may lead on where a new query could not; nothing leads on when all of the window is forgotten.
-            window.to > oldest && (window.from >= oldest || self.walk().next_link.is_some())
-        });
-        let window = match left {
+        let window = match self.left_window(now) {
             Some(left) => left,
             None => {
-                self.walk_mut().close();
                 let planned = self.plan_window(now)?;
                 self.walk_mut().open(planned, now);
                 planned
@@ -289,6 +285,33 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
         self.restarts = 0;
         Some(window)
+    }
+
+    /// The window that was left half-way, as far as the API still keeps its records.
+    fn left_window(&mut self, now: Timestamp) -> Option<Window> {
+        let left = self.walk().window()?;
+        let oldest = earlier(now, self.settings.service.window.retention);
+        let from = later(whole_second(oldest), SignedDuration::from_secs(1));
+        if left.to <= from {
+            self.walk_mut().close();
+            return None;
+        }
+        // A page link may lead on where a new query could not.
+        if left.from >= oldest || self.walk().next_link.is_some() {
+            return Some(left);
+        }
+        self.warn_of_gap(Window { from: left.from, to: from }, from);
+        let kept = Window { from, to: left.to };
+        self.walk_mut().open(kept, now);
+        Some(kept)
+    }
+
+    fn warn_of_gap(&mut self, gap: Window, start: Timestamp) {
+        let days = self.settings.service.window.retention.as_hours() / 24;
+        self.warn(format!(
+            "records from {} to {} cannot be had: the API keeps them for {days} days; pulling starts at {start}",
+            gap.from, gap.to
+        ));
     }
 
     fn plan_window(&mut self, now: Timestamp) -> Option<Window> {
@@ -309,13 +332,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         };
         let planned = plan(&self.reached(), &bounds);
         if let Some(gap) = planned.gap {
-            self.warn(format!(
-                "records from {} to {} cannot be had: the API keeps them for {} days; pulling starts at {}",
-                gap.from,
-                gap.to,
-                self.settings.service.window.retention.as_hours() / 24,
-                planned.window.from
-            ));
+            self.warn_of_gap(gap, planned.window.from);
         }
         Some(planned.window)
     }

@@ -256,9 +256,12 @@ fn a_page_of_a_backfill_that_never_comes_in_time_is_asked_for_in_halves() {
 #[test]
 fn a_backfill_that_was_asked_for_is_not_forgotten_when_its_first_delivery_fails() {
     let mut site = site();
-    let failing = site.visit(Visit { breaks: vec![Some(0)], ..backfill() });
-    assert!(failing.failure().starts_with("DeliveryError"));
-    site.pass(1);
+    for _ in 0..5 {
+        let failing = site.visit(Visit { breaks: vec![Some(0)], ..backfill() });
+        assert!(failing.failure().starts_with("DeliveryError"));
+        assert_eq!(site.rows_of("request#").len(), 1, "it is noted once");
+        site.pass(1);
+    }
     let tick = site.visit(Visit::default());
     assert_eq!((tick.status(), tick.ids()), (Status::UpToDate, vec!["old1".into(), "old2".into()]));
     assert_eq!(place(&site)["complete"], true);

@@ -61,6 +61,19 @@ fn a_commit_that_happened_without_an_answer_is_a_commit() {
 }
 
 #[test]
+fn a_commit_that_nobody_confirmed_is_not_undone_nor_taken_for_the_return_of_the_lease() {
+    let mut site = site();
+    let writes = [[None].as_slice(), &[Some(WriteFault::HappensSilently); 5]].concat();
+    let failing_reads = [[false].as_slice(), &[true; 5]].concat();
+    let seen = site.visit(Visit { failing_reads, ..Visit::with_writes(&writes) });
+    assert!(seen.failure().contains("the outcome of a commit is unknown"), "{}", seen.failure());
+    assert!(seen.warnings().contains("the lease could not be given back"), "{}", seen.warnings());
+    assert_eq!(site.checkpoint()["complete_to_in_utc"], NOON, "it had happened");
+    site.pass(1);
+    assert_eq!((site.tick().ids().len(), site.arrived().len()), (0, 2));
+}
+
+#[test]
 fn a_store_that_stays_silent_leaves_the_lease_to_end_by_itself() {
     let mut site = site();
     let seen =

@@ -2,6 +2,7 @@
 
 use collector::report::Status;
 use testing::site::{Site, Visit};
+use testing::source::PageFault;
 
 use crate::NOON;
 
@@ -128,6 +129,29 @@ fn a_window_left_half_way_for_longer_than_the_retention_is_given_up_and_the_gap_
     assert!(from.to_string().starts_with("2026-11-30T12:0"), "{from} is older than what the API keeps");
     assert!(seen.warnings().contains("cannot be had"), "{}", seen.warnings());
     assert_eq!(seen.status(), Status::UpToDate);
+}
+
+#[test]
+fn a_first_run_whose_delivery_fails_keeps_its_start() {
+    let mut site = Site::with(NOON, &[("a", "2026-11-19T13:00:00Z")]);
+    for _ in 0..5 {
+        assert!(site.visit(Visit::with_breaks(&[Some(0)])).outcome.failure.is_some());
+        site.pass(86_400);
+    }
+    assert_eq!(site.tick().ids(), ["a"], "Devo was away for days, and the day before them is not lost");
+}
+
+#[test]
+fn a_window_at_the_edge_of_the_retention_is_halved_all_the_same_when_its_page_never_comes() {
+    let mut site = Site::new(NOON);
+    start_at(&mut site, Some("2026-10-01T00:00:00Z"));
+    let mut spans = Vec::new();
+    for _ in 0..6 {
+        let seen = site.visit(Visit::with_pages(&[Some(PageFault::OutOfTime)]));
+        spans.push(seen.requests[0].window.span().as_secs() / 600);
+        site.pass(60);
+    }
+    assert_eq!(spans, [144, 71, 35, 17, 8, 4], "tens of minutes");
 }
 
 #[test]

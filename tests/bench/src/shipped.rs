@@ -1,0 +1,149 @@
+//! The shipped executable at work: invoked as Lambda does, with everything it talks to on this machine.
+//!
+//! State and secrets are served from this process, so only the executable's own memory is in its account.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulator::runtime::{InvocationAnswer, Runtime, RuntimeConfig};
+use simulator::secrets::Secrets;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use crate::memory::Peak;
+use crate::pipeline::{Order, Packing};
+use crate::{Outcome, cpu};
+
+/// The Handler that is played, and where the document has its service.
+pub const HANDLER: &str = "graph-directory-audits";
+const INPUT: &str = "microsoft_graph_audit";
+const SERVICE: &str = "directory_audits";
+/// Time of one invocation.
+const TIME: Duration = Duration::from_secs(300);
+/// The database looks at the form of a signature alone.
+const ANY_SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=benchmark/20260101/eu-central-1/dynamodb/aws4_request, \
+                             SignedHeaders=host, Signature=0";
+const TABLE: &str = "state";
+const SECRETS: [&str; 2] = ["collector", "devo"];
+
+/// Variables as Lambda sets them, with a runtime API at this address.
+pub fn variables(runtime_api: SocketAddr) -> Vec<(&'static str, String)> {
+    let fixed = [
+        ("_HANDLER", HANDLER),
+        ("AWS_LAMBDA_FUNCTION_NAME", HANDLER),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "benchmark"),
+        ("AWS_SECRET_ACCESS_KEY", "benchmark"),
+        ("COLLECTOR_SECRET_ID", SECRETS[0]),
+        ("DEVO_SECRET_ID", SECRETS[1]),
+        ("STATE_TABLE", TABLE),
+    ];
+    let mut variables: Vec<_> = fixed.map(|(name, value)| (name, value.to_owned())).into();
+    variables.push(("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string()));
+    variables
+}
+
+/// Has the executable pull everything there is, as often as the order says, and tells its memory.
+pub fn peak(artefact: &Path, order: &Order) -> Outcome<Peak> {
+    tokio::runtime::Runtime::new()?.block_on(pull(artefact, order))
+}
+
+async fn pull(artefact: &Path, order: &Order) -> Outcome<Peak> {
+    let database = start_database().await?;
+    let secrets = Secrets::start().await?;
+    let (collector, devo) = documents(order);
+    secrets.put(SECRETS[0], &collector.to_string())?;
+    secrets.put(SECRETS[1], &devo.to_string())?;
+    let runtime = Runtime::start(RuntimeConfig::default()).await?;
+    let process = Command::new(artefact)
+        .env_clear()
+        .envs(variables(runtime.address()))
+        .env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{database}"))
+        .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let id = process.id().ok_or("the process ended at once")?.to_string();
+    while runtime.open_polls() == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let before = cpu::memory(&id)?;
+    for round in 0..order.rounds {
+        let answer = invoke(&runtime).await?;
+        // What was delivered in the first round is known in the others.
+        let expected = if round == 0 { order.shape.records() as u64 } else { 0 };
+        if answer["delivered"].as_u64() != Some(expected) {
+            return Err(format!("{expected} records were to be delivered, not as in {answer}").into());
+        }
+    }
+    Ok(Peak { before, peak: cpu::peak_memory(&id)? })
+}
+
+async fn invoke(runtime: &Runtime) -> Outcome<Value> {
+    let invocation = runtime.invoke("{\"force\": true}", TIME)?;
+    match timeout(TIME, invocation.answer()).await {
+        Ok(InvocationAnswer::Response(answer)) => Ok(answer),
+        Ok(other) => Err(format!("the executable failed: {other:?}").into()),
+        Err(_) => Err("the executable gives no answer".into()),
+    }
+}
+
+fn documents(order: &Order) -> (Value, Value) {
+    let base_url = &order.api.base_url;
+    let collector = json!({"inputs": {INPUT: {
+        "id": "bench",
+        "environment": "prod",
+        "credentials": {"tenant_id": "tenant", "client_id": "client", "client_secret": "secret"},
+        "override_base_url": base_url,
+        "override_login_url": base_url,
+        "requests_per_second": 1000,
+        "services": {SERVICE: {}},
+    }}});
+    let receiver = &order.receiver;
+    let devo = json!({
+        "address": "127.0.0.1", "port": receiver.port,
+        "chain": receiver.chain, "cert": receiver.cert, "key": receiver.key,
+        "compression": match order.packing { Packing::Gzip => "gzip", Packing::Plain => "none" },
+    });
+    (collector, devo)
+}
+
+/// A database with an empty table, in memory.
+async fn start_database() -> Outcome<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let database = dynoxide::Database::memory()?;
+    tokio::spawn(dynoxide::server::serve_on(listener, database));
+    let table = json!({
+        "TableName": TABLE, "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            {"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+        "KeySchema": [
+            {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+    });
+    let answer = reqwest::Client::builder()
+        .no_proxy()
+        .build()?
+        .post(format!("http://{address}"))
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-target", "DynamoDB_20120810.CreateTable")
+        .header("x-amz-date", "20260101T000000Z")
+        .header("authorization", ANY_SIGNATURE)
+        .body(table.to_string())
+        .send()
+        .await?;
+    if !answer.status().is_success() {
+        return Err(format!("the table was not created: {}", answer.text().await?).into());
+    }
+    Ok(address)
+}

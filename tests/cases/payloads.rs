@@ -1,0 +1,205 @@
+//! Real payloads through the artefact: to the simulated receiver, and to a syslog server that others wrote.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use simulator::pki::DevoPki;
+use simulator::tenant::{Fault, Rule};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::world::process::{LOOK_EVERY, PATIENCE};
+use crate::world::{World, artefacts, contract, document, payloads, services};
+
+/// The functions that exist and have payloads, with their records; says what is skipped and why.
+fn played(test: &str) -> Vec<(&'static str, Vec<String>)> {
+    let Some(samples) = artefacts::samples() else {
+        println!("skipped: {test}: COLLECTOR_SAMPLES is not set");
+        return Vec::new();
+    };
+    let mut played = Vec::new();
+    for (function, folder) in payloads::folders() {
+        let folder = samples.join(folder);
+        if !services().any(|service| service.function == function) {
+            println!("skipped: {test}: there is no {function} yet");
+        } else if !folder.is_dir() {
+            println!("skipped: {test}: there is no folder {}", folder.display());
+        } else {
+            played.push((function, payloads::distinct_records(&folder)));
+        }
+    }
+    played
+}
+
+/// A world whose API answers with one page of these records, whatever they say of themselves.
+async fn world_of(function: &str, records: &[String]) -> World {
+    let service = services().find(|service| service.function == function).unwrap();
+    let world = World::new(service).await;
+    let page = Fault::Status { code: 200, body: Some(payloads::page(records)), headers: Vec::new() };
+    world.tenant.script(vec![Rule::on_endpoint(world.endpoint(), page)]);
+    world
+}
+
+/// Tag and message of each record.
+fn expected(world: &World, records: &[String], answer: &Value) -> BTreeSet<(String, String)> {
+    let pulling_id = answer["devo_pulling_id"].as_str().unwrap();
+    let lines = records.iter().map(|record| {
+        let tag = world.promise.tag(&serde_json::from_str(record).unwrap(), &world.id);
+        (tag, contract::message(record, &world.id, pulling_id))
+    });
+    lines.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_real_payload_arrives_byte_for_byte() {
+    for (function, records) in played("every_real_payload_arrives_byte_for_byte") {
+        let world = world_of(function, &records).await;
+        let answer = world.tick().await;
+        assert_eq!(answer["delivered"], records.len(), "{function}: {answer}");
+        let arrived: BTreeSet<(String, String)> =
+            world.records().into_iter().map(|arrival| (arrival.tag, arrival.message)).collect();
+        assert_eq!(arrived, expected(&world, &records, &answer), "{function}");
+        assert_eq!(world.records().len(), records.len(), "{function}: nothing twice");
+        println!("{function}: {} real payloads", records.len());
+        // What arrived once is known, in whatever white space and order it comes back.
+        let reshaped: Vec<String> = records.iter().map(|record| reversed(record)).collect();
+        let page = Fault::Status { code: 200, body: Some(payloads::page(&reshaped)), headers: Vec::new() };
+        world.tenant.script(vec![Rule::on_endpoint(world.endpoint(), page)]);
+        let again = world.force().await;
+        assert_eq!(
+            (&again["duplicates"], &again["delivered"]),
+            (&json!(records.len()), &json!(0)),
+            "{function}"
+        );
+        world.close().await;
+    }
+}
+
+/// The same record with its outer members in reverse order, indented.
+fn reversed(record: &str) -> String {
+    let members: serde_json::Map<String, Value> = serde_json::from_str(record).unwrap();
+    let members: serde_json::Map<String, Value> = members.into_iter().rev().collect();
+    serde_json::to_string_pretty(&members).unwrap()
+}
+
+/// A running rsyslogd with mutual TLS; its folder goes with it.
+struct Rsyslog {
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+    pki: DevoPki,
+    _child: Child,
+}
+
+impl Rsyslog {
+    /// Starts it; `None` where it is not installed.
+    async fn start() -> Option<Self> {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let with_system = std::env::split_paths(&paths).chain(["/usr/sbin".into()]);
+        let executable = with_system.map(|folder| folder.join("rsyslogd")).find(|path| path.is_file())?;
+        let folder = tempfile::tempdir().unwrap();
+        let pki = DevoPki::generate(&["127.0.0.1".to_owned()]).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("work")).unwrap();
+        fs::write(path("ca.crt"), &pki.chain_pem).unwrap();
+        fs::write(path("server.crt"), &pki.server.certificate_pem).unwrap();
+        fs::write(path("server.key"), &pki.server.private_key_pem).unwrap();
+        fs::write(path("rsyslog.conf"), configuration(folder.path())).unwrap();
+        let child = Command::new(executable)
+            .arg("-n")
+            .arg("-f")
+            .arg(path("rsyslog.conf"))
+            .arg("-i")
+            .arg(path("rsyslogd.pid"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let port = timeout(PATIENCE, async {
+            loop {
+                let written = fs::read_to_string(path("port")).unwrap_or_default();
+                if let Ok(port) = written.trim().parse::<u16>() {
+                    return port;
+                }
+                sleep(LOOK_EVERY).await;
+            }
+        });
+        let port = port.await.expect("rsyslogd does not listen; is rsyslog-openssl installed?");
+        Some(Self { address: SocketAddr::from(([127, 0, 0, 1], port)), folder, pki, _child: child })
+    }
+
+    /// The complete events that it has stored so far, as they came.
+    fn stored(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("out.jsonl")).unwrap_or_default();
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        let lines = complete.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line["raw"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn configuration(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"global(workDirectory="{folder}/work" maxMessageSize="2m" parser.escapeControlCharactersOnReceive="off"
+  DefaultNetstreamDriver="ossl" DefaultNetstreamDriverCAFile="{folder}/ca.crt"
+  DefaultNetstreamDriverCertFile="{folder}/server.crt" DefaultNetstreamDriverKeyFile="{folder}/server.key")
+module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="x509/certvalid")
+input(type="imtcp" port="0" address="127.0.0.1" listenPortFileName="{folder}/port" ruleset="devo")
+template(name="json" type="list" option.jsonf="on") {{ property(outname="raw" name="rawmsg" format="jsonf") }}
+ruleset(name="devo") {{ action(type="omfile" file="{folder}/out.jsonl" template="json") }}
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_payloads_arrive_whole_at_an_independent_syslog_server_over_mutual_tls() {
+    let test = "real_payloads_arrive_whole_at_an_independent_syslog_server_over_mutual_tls";
+    let all = played(test);
+    if all.is_empty() {
+        return;
+    }
+    let Some(rsyslog) = Rsyslog::start().await else {
+        println!("skipped: {test}: rsyslogd is not installed");
+        return;
+    };
+    for (function, records) in all {
+        let world = world_of(function, &records).await;
+        let (client, chain) = (&rsyslog.pki.client, &rsyslog.pki.chain_pem);
+        let mut devo =
+            document::devo(rsyslog.address, chain, &client.certificate_pem, &client.private_key_pem);
+        devo["compression"] = json!("none");
+        world.store_secrets(&world.document(), &devo);
+        let answer = world.tick().await;
+        assert_eq!(answer["delivered"], records.len(), "{function}: {answer}");
+        let wanted: BTreeSet<String> = expected(&world, &records, &answer)
+            .into_iter()
+            .map(|(tag, message)| format!("{function} {tag}: {message}"))
+            .collect();
+        // It answers the end of the stream before it has stored the last line.
+        let all_stored = timeout(PATIENCE, async {
+            while !wanted.is_subset(&stored_of(&rsyslog, &world)) {
+                sleep(LOOK_EVERY).await;
+            }
+        });
+        assert!(
+            all_stored.await.is_ok(),
+            "{function}: {:?}",
+            wanted.difference(&stored_of(&rsyslog, &world))
+        );
+        assert_eq!(stored_of(&rsyslog, &world), wanted, "{function}: no line was cut in two");
+        println!("{function}: {} real payloads at rsyslogd", records.len());
+        world.close().await;
+    }
+}
+
+/// The records of a world behind `<14>` and the date, which has 15 characters.
+fn stored_of(rsyslog: &Rsyslog, world: &World) -> BTreeSet<String> {
+    let member = format!(r#""@devo_environment":"{}""#, world.id);
+    let stored = rsyslog.stored();
+    let beginning = "<14>Nov 20 10:00:00 ".len();
+    stored.iter().filter(|raw| raw.contains(&member)).map(|raw| raw[beginning..].to_owned()).collect()
+}
