@@ -48,6 +48,7 @@ pub fn memory(process: &str) -> Outcome<u64> {
 
 fn status(process: &str, name: &str) -> Outcome<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("the kernel gives no VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.ok_or_else(|| format!("/proc/{process}/status has no line {name}"))?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }

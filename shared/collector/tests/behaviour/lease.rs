@@ -52,12 +52,15 @@ fn a_store_that_refuses_a_commit_gets_the_lease_back_as_soon_as_it_can() {
 
 #[test]
 fn a_commit_that_happened_without_an_answer_is_a_commit() {
-    let mut site = site();
-    let seen = site.visit(Visit::with_writes(&[None, Some(WriteFault::HappensSilently)]));
-    assert_eq!((seen.status(), seen.outcome.report.delivered), (Status::UpToDate, 2));
-    assert!(!site.is_leased());
-    site.new_process();
-    assert_eq!(site.tick().ids().len(), 0);
+    for silent in [1, 6] {
+        let mut site = site();
+        let writes = [vec![None], vec![Some(WriteFault::HappensSilently); silent]].concat();
+        let seen = site.visit(Visit::with_writes(&writes));
+        assert_eq!((seen.status(), seen.outcome.report.delivered), (Status::UpToDate, 2), "read back");
+        assert!(!site.is_leased());
+        site.new_process();
+        assert_eq!(site.tick().ids().len(), 0);
+    }
 }
 
 #[test]
