@@ -1,7 +1,8 @@
 //! The parts of the pipeline, each by itself: what must be done to a record, done plainly.
 //!
 //! Fetching is the HTTP client alone, TLS is rustls alone; in between stand the functions that the pipeline is made of.
-//! A part works on a sample of the pages that were served, over and over, until it has seen as many records as the whole.
+//! A part works on a sample of the pages that were served, over and over, until it has seen as many records as the whole:
+//! a sample that the caches hold, because in the pipeline each part finds a record where the part before has left it.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -28,8 +29,8 @@ use crate::pipeline::{Cost, Order, PAGE_RECORDS, Packing};
 use crate::whole::SERVICE;
 use crate::{Outcome, cpu, tls};
 
-/// Pages of the sample: more than the caches hold, as in the pipeline.
-const SAMPLE_PAGES: usize = 20;
+/// Pages of the sample.
+const SAMPLE_PAGES: usize = 2;
 /// Records of one stream and one commit.
 const BATCH_RECORDS: usize = 13_000;
 /// Lines of one gzip member, in bytes, and the level: as the pipeline has them.
@@ -52,6 +53,7 @@ pub struct Parts {
     pages: Vec<Bytes>,
     /// The records of the sample.
     sample: Vec<Bytes>,
+    /// Those of all records: how many are held decides what it costs to look one up.
     hashes: Vec<(Bucket, u64)>,
     lines: Vec<u8>,
     /// The lines as gzip members, when they are sent so.
@@ -61,15 +63,17 @@ pub struct Parts {
 impl Parts {
     /// Prepares the data of every part.
     pub fn new(order: &Order) -> Outcome<Self> {
-        let pages: Vec<Bytes> = (0..order.shape.pages.min(SAMPLE_PAGES))
-            .map(|number| order.shape.page(number, &order.api.base_url).into())
-            .collect();
+        let page = |number| Bytes::from(order.shape.page(number, &order.api.base_url));
+        let pages: Vec<Bytes> = (0..order.shape.pages.min(SAMPLE_PAGES)).map(page).collect();
         let mut sample = Vec::new();
         for page in &pages {
             sample.extend(split(page)?);
         }
         let key = HashKey::from_hex("000102030405060708090a0b0c0d0e0f").ok_or("no key")?;
-        let hashes = sample.iter().map(|record| look(record, &key)).collect();
+        let mut hashes = Vec::new();
+        for page in (0..order.shape.pages).map(page) {
+            hashes.extend(split(&page)?.iter().map(|record| look(record, &key)));
+        }
         let mut lines = Vec::new();
         write_lines(&sample, |line| lines.extend_from_slice(line));
         let mut members = Vec::new();
@@ -115,8 +119,8 @@ impl Parts {
             Ok(())
         })?;
         self.note("hash and pick", cost);
-        let cost = self.repeated(|parts| {
-            remember(&parts.hashes);
+        let cost = cpu::micros_each(self.hashes.len(), || {
+            remember(&self.hashes);
             Ok(())
         })?;
         self.note("memory", cost);
@@ -141,7 +145,8 @@ impl Parts {
             })?;
             self.note("gzip", cost);
         }
-        let cost = self.repeated(|parts| runtime.block_on(parts.send()))?;
+        let times = self.records.div_ceil(self.sample.len());
+        let cost = cpu::micros_each(times * self.sample.len(), || runtime.block_on(self.send(times)))?;
         self.note("tls", cost);
         Ok(())
     }
@@ -179,16 +184,18 @@ impl Parts {
         Ok(())
     }
 
-    /// The sample's lines over one stream a batch.
-    async fn send(&self) -> Outcome<()> {
+    /// The sample's lines so many times, over one stream a batch.
+    async fn send(&self, times: usize) -> Outcome<()> {
         let bytes = self.members.as_ref().unwrap_or(&self.lines);
-        let streams = self.sample.len().div_ceil(BATCH_RECORDS);
+        let times_a_stream = (BATCH_RECORDS / self.sample.len()).max(1);
         let name = ServerName::try_from("127.0.0.1")?;
-        for content in bytes.chunks(bytes.len().div_ceil(streams)) {
+        for first in (0..times).step_by(times_a_stream) {
             let socket = TcpStream::connect(("127.0.0.1", self.port)).await?;
             let mut stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name.clone(), socket).await?;
-            for chunk in content.chunks(WRITE_BYTES) {
-                stream.write_all(chunk).await?;
+            for _ in first..times.min(first + times_a_stream) {
+                for chunk in bytes.chunks(WRITE_BYTES) {
+                    stream.write_all(chunk).await?;
+                }
             }
             stream.shutdown().await?;
             stream.read_to_end(&mut Vec::new()).await?;
