@@ -22,7 +22,7 @@ const WORLDS: u64 = 12;
 const KILLS_EACH: usize = 9;
 const KILLS: usize = 100;
 /// Short, because a dead process's lease ends three seconds after its deadline.
-const DEADLINE: Duration = Duration::from_millis(2500);
+const DEADLINE: Duration = Duration::from_millis(3000);
 /// Hours that the records lie in. A commit holds the record hashes of at most 90 hours: two batches at least.
 const HOURS: u64 = 118;
 /// Attempts to kill one process before the world is given up.
@@ -150,7 +150,10 @@ async fn kill_once(
         let ended = world.invoke(&process, &json!({"force": true}), DEADLINE).await;
         disarm(world);
         match ended {
-            Ended::Died => return,
+            Ended::Died => {
+                println!("{}: killed at {place:?} {at}", world.id);
+                return;
+            }
             Ended::Answer(answer) => {
                 pulling_ids.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
             }

@@ -3,7 +3,7 @@
 //! Every world of every test is searched when it is closed. The worlds here are made to say all they can.
 
 use jiff::SignedDuration;
-use serde_json::{Value, json};
+use serde_json::json;
 use simulator::receiver::{ConnectionFault, Identity, Occurrence, ReceiverConfig};
 use simulator::tenant::{Application, Fault, Rule, TenantConfig};
 
@@ -70,9 +70,7 @@ fn the_search_finds_what_it_looks_for() {
     let document = json!({"inputs": {"any": {"credentials": {"client_secret": "hunter2"}}}});
     confidential.add_documents(&document, &json!({"key": key}));
     let texts = ["a hunter2 b", "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49", "Bearer simulated.QUJD"];
-    for text in texts {
-        let found = std::panic::catch_unwind(|| confidential.must_not_be_in("a text", text));
-        assert!(found.is_err(), "{text}");
-    }
-    confidential.must_not_be_in("a text", &Value::from("PRIVATE KEY, hunter, simulated").to_string());
+    let found = texts.map(|text| confidential.before_secret_in(text));
+    assert_eq!(found.map(Option::unwrap), ["a ", "", "Bearer "]);
+    assert_eq!(confidential.before_secret_in("PRIVATE KEY, hunter, simulated"), None);
 }

@@ -6,6 +6,8 @@ use serde_json::Value;
 const TOKEN_MARK: &str = "simulated.";
 /// Shorter parts of a key could be anything.
 const TELLING_CHARACTERS: usize = 24;
+/// Enough to find the place.
+const SHOWN_CHARACTERS: usize = 200;
 
 /// The secrets of one world.
 #[derive(Debug, Clone, Default)]
@@ -41,14 +43,18 @@ impl Confidential {
         }
     }
 
+    /// What stands before a secret in the text, if one is there.
+    pub fn before_secret_in(&self, text: &str) -> Option<String> {
+        let needles = self.needles.iter().map(String::as_str).chain([TOKEN_MARK]);
+        let at = needles.filter_map(|needle| text.find(needle)).min()?;
+        let shown = text[..at].char_indices().rev().nth(SHOWN_CHARACTERS).map_or(0, |(start, _)| start);
+        Some(text[shown..at].to_owned())
+    }
+
     /// Fails the test when the text holds a secret; `what` says which text it is.
     pub fn must_not_be_in(&self, what: &str, text: &str) {
-        for needle in self.needles.iter().map(String::as_str).chain([TOKEN_MARK]) {
-            if let Some(at) = text.find(needle) {
-                let shown: String =
-                    text[..at].chars().rev().take(200).collect::<Vec<_>>().into_iter().rev().collect();
-                panic!("{what} holds a secret, behind: {shown}");
-            }
+        if let Some(before) = self.before_secret_in(text) {
+            panic!("{what} holds a secret, behind: {before}");
         }
     }
 }

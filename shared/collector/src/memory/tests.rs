@@ -144,9 +144,11 @@ fn a_bucket_that_is_read_once_more_with_its_neighbours_keeps_its_rows_once() {
         writer.committed(&writes);
     }
     let mut memory = loaded(&[between], rows.clone());
+    assert!(stage(&mut memory, between, 1_000));
     for load in memory.loads(&[before, after].into()) {
         memory.loaded(&load, rows.clone());
     }
+    assert!(!stage(&mut memory, between, 1_000), "what is staged stays known");
     let merge = memory.merge(21);
     let keys: BTreeSet<&str> = merge
         .iter()

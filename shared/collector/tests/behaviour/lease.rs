@@ -100,6 +100,7 @@ fn a_holder_that_lost_the_lease_commits_nothing_and_says_so() {
     assert_eq!(site.checkpoint()["writer"], "somebody else");
     assert_eq!(site.checkpoint()["lease_owner"], "somebody else", "the other one's lease is not given away");
     assert_eq!(site.rows().len(), 1);
+    assert_eq!(seen.warnings(), "", "it does not try to give back what it does not hold");
     assert_eq!(seen.outcome.report.failed, 2);
     assert_eq!((seen.outcome.report.last_event_time_in_utc, seen.outcome.report.lag_seconds), (None, None));
 }
