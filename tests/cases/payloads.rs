@@ -98,8 +98,8 @@ impl Rsyslog {
     /// Starts it; `None` where it is not installed.
     async fn start() -> Option<Self> {
         let paths = std::env::var_os("PATH").unwrap_or_default();
-        let with_system = std::env::split_paths(&paths).chain(["/usr/sbin".into()]);
-        let executable = with_system.map(|folder| folder.join("rsyslogd")).find(|path| path.is_file())?;
+        let mut candidates = std::env::split_paths(&paths).map(|folder| folder.join("rsyslogd"));
+        let executable = candidates.find(|path| path.is_file())?;
         let folder = tempfile::tempdir().unwrap();
         let pki = DevoPki::generate(&["127.0.0.1".to_owned()]).unwrap();
         let path = |name: &str| folder.path().join(name);
