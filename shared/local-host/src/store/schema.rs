@@ -5,7 +5,7 @@
 //! database at all is left byte for byte as it was.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -17,6 +17,10 @@ pub(super) const APPLICATION_ID: i64 = 0x4476_4D73;
 
 /// How long a call waits for another process that is writing. Commits take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two looks at a file that another process is making or closing. SQLite itself does not wait then: its busy
+/// timeout is passed over where waiting could end in a deadlock.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS rows (
@@ -35,6 +39,23 @@ enum Kind {
     Ours,
 }
 
+/// Why a file was not opened.
+enum Refusal {
+    /// Another process is making or closing it at this moment.
+    Busy(String),
+    /// For good, in a sentence that names the cause and the remedy.
+    Final(String),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(cause: rusqlite::Error) -> Self {
+        match cause.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(explain(cause)),
+            _ => Self::Final(explain(cause)),
+        }
+    }
+}
+
 /// Opens the file for reading and writing, making it when absent.
 ///
 /// # Errors
@@ -44,16 +65,7 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, String> {
         std::fs::create_dir_all(folder)
             .map_err(|cause| format!("the folder cannot be made ({cause}); choose another directory_name"))?;
     }
-    if path.exists() {
-        recognise(&open_read_only_connection(path)?)?;
-    }
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(explain)?;
-    prepare(&mut connection).map_err(explain)?;
-    // Another process of another release may have made the file in between.
-    recognise(&connection)?;
-    Ok(connection)
+    patiently(|| try_to_open_for_writing(path))
 }
 
 /// Opens an existing file for reading alone.
@@ -61,37 +73,66 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, String> {
 /// # Errors
 /// A sentence that names the cause and the remedy.
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, String> {
-    let connection = open_read_only_connection(path)?;
-    match recognise(&connection)? {
-        Kind::Ours => Ok(connection),
-        Kind::Fresh => Err("it is empty: no service has run yet".to_owned()),
+    patiently(|| {
+        let connection = open_read_only_connection(path)?;
+        match recognise(&connection)? {
+            Kind::Ours => Ok(connection),
+            Kind::Fresh => Err(Refusal::Final("it is empty: no service has run yet".to_owned())),
+        }
+    })
+}
+
+/// Tries again while another process makes or closes the file.
+fn patiently(open: impl Fn() -> Result<Connection, Refusal>) -> Result<Connection, String> {
+    let begun = Instant::now();
+    loop {
+        match open() {
+            Ok(connection) => return Ok(connection),
+            Err(Refusal::Final(message)) => return Err(message),
+            Err(Refusal::Busy(message)) if begun.elapsed() >= BUSY_TIMEOUT => return Err(message),
+            Err(Refusal::Busy(_)) => std::thread::sleep(BUSY_PAUSE),
+        }
     }
 }
 
-fn open_read_only_connection(path: &Path) -> Result<Connection, String> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
+fn try_to_open_for_writing(path: &Path) -> Result<Connection, Refusal> {
+    if path.exists() {
+        recognise(&open_read_only_connection(path)?)?;
+    }
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    prepare(&mut connection)?;
+    // Another process of another release may have made the file in between.
+    recognise(&connection)?;
     Ok(connection)
 }
 
-fn recognise(connection: &Connection) -> Result<Kind, String> {
-    let application: i64 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(explain)?;
-    let format: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
+fn open_read_only_connection(path: &Path) -> Result<Connection, Refusal> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+fn recognise(connection: &Connection) -> Result<Kind, Refusal> {
+    // One snapshot: the file may be made between two looks at it.
+    let snapshot = connection.unchecked_transaction()?;
+    let tables: i64 = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let application: i64 = snapshot.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let format: i64 = snapshot.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    snapshot.finish()?;
     if tables == 0 && application == 0 && format == 0 {
         return Ok(Kind::Fresh);
     }
     if application != APPLICATION_ID {
-        return Err("this database belongs to another program; choose another directory_name".to_owned());
+        let message = "this database belongs to another program; choose another directory_name";
+        return Err(Refusal::Final(message.to_owned()));
     }
     if format != FORMAT {
-        return Err(format!(
+        return Err(Refusal::Final(format!(
             "it has format {format}, this release reads {FORMAT}; run the release that wrote it, or a newer one"
-        ));
+        )));
     }
     Ok(Kind::Ours)
 }

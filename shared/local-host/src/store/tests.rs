@@ -89,7 +89,7 @@ async fn of_forty_acquisitions_over_two_connections_one_wins_and_the_others_are_
 
 #[test]
 fn processes_that_make_the_same_file_at_the_same_moment_all_get_it() {
-    for _ in 0..5 {
+    for _ in 0..100 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         let start = std::sync::Barrier::new(8);
