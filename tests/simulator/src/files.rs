@@ -80,8 +80,8 @@ fn inputs(tenant: &Tenant) -> io::Result<Value> {
     let start =
         (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let service = json!({ "request_period_in_seconds": 60, "start_time_in_utc": start });
-    Ok(json!({
-        "microsoft_graph_audit": {
+    let input = |scope: &str, services: Value| {
+        json!({
             "id": "simulated",
             "enabled": true,
             "environment": "sim",
@@ -92,14 +92,27 @@ fn inputs(tenant: &Tenant) -> io::Result<Value> {
             },
             "override_base_url": tenant.base_url(),
             "override_login_url": tenant.base_url(),
-            "override_scope_value": config.scope,
-            "services": {
-                "directory_audits": service,
-                "provisioning_audits": service,
-                "signIns": service,
-                "signIns_v2": service,
-            },
-        },
+            "override_scope_value": scope,
+            "services": services,
+        })
+    };
+    let audit_logs = json!({
+        "directory_audits": service,
+        "provisioning_audits": service,
+        "signIns": service,
+        "signIns_v2": service,
+    });
+    let feeds = json!({
+        "azure_active_directory": service,
+        "sharepoint": service,
+        "exchange": service,
+        "general_audit": service,
+        "dlp": service,
+        "uri_retry": { "request_period_in_seconds": 60 },
+    });
+    Ok(json!({
+        "microsoft_graph_audit": input(&config.scope, audit_logs),
+        "office365": input(&config.feed.scope, feeds),
     }))
 }
 
@@ -150,13 +163,19 @@ mod tests {
     #[tokio::test]
     async fn the_written_configuration_leads_to_the_running_parties() {
         let (folder, tenant, receiver, config) = configuration(Transport::mutual_tls()).await;
-        let input = &config["inputs"]["microsoft_graph_audit"];
-        assert_eq!(input["override_base_url"], tenant.base_url());
-        assert_eq!(
-            input["credentials"]["client_secret"],
-            tenant.config().applications[0].secrets[0].value.as_str()
-        );
-        assert_eq!(input["services"].as_object().map(serde_json::Map::len), Some(4));
+        for (name, scope, services) in [
+            ("microsoft_graph_audit", &tenant.config().scope, 4),
+            ("office365", &tenant.config().feed.scope, 6),
+        ] {
+            let input = &config["inputs"][name];
+            assert_eq!(input["override_base_url"], tenant.base_url());
+            assert_eq!(input["override_scope_value"], scope.as_str());
+            assert_eq!(
+                input["credentials"]["client_secret"],
+                tenant.config().applications[0].secrets[0].value.as_str()
+            );
+            assert_eq!(input["services"].as_object().map(serde_json::Map::len), Some(services));
+        }
         let output = &config["outputs"]["simulated"]["config"];
         assert_eq!(output["port"], receiver.address().port());
         for name in ["chain", "cert", "key"] {

@@ -13,12 +13,15 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use simulator::receiver::{Receiver, ReceiverConfig, Transport};
-use simulator::records::record;
+use simulator::records::{office365, record};
 use simulator::runtime::{Runtime, RuntimeConfig};
-use simulator::tenant::{Endpoint, Tenant, TenantConfig, Throttle};
+use simulator::tenant::{ContentType, Endpoint, FeedConfig, Tenant, TenantConfig, Throttle};
+
+/// Records of a generated blob.
+const RECORDS_OF_A_BLOB: usize = 10;
 
 const EXAMPLES: &str = "Examples:
-  100 records for each endpoint, mutual TLS:
+  100 records for each endpoint and feed, mutual TLS:
       simulator
   a busier tenant with Microsoft's request limit, one more record every 2 s:
       simulator --events 5000 --every 2 --throttle published
@@ -31,13 +34,13 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Parser)]
 #[command(name = "simulator", version, after_help = EXAMPLES)]
 struct Arguments {
-    /// Records generated for each endpoint, spread over the last hour.
+    /// Records generated for each endpoint and each activity feed, spread over the last hour.
     #[arg(long, default_value_t = 100, value_name = "N")]
     events: u64,
     /// Seed of the records: the same seed gives the same content.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Emit one more record for each endpoint every so many seconds.
+    /// Emit one more record for each endpoint and feed every so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
     /// Folder for configuration, certificates and received events [default: a new temporary folder].
@@ -72,7 +75,7 @@ enum TransportChoice {
 enum ThrottleChoice {
     /// No limit.
     None,
-    /// 5 requests in 10 seconds over all audit logs.
+    /// 5 requests in 10 seconds over all audit logs, 2,000 a minute over all feeds.
     Published,
 }
 
@@ -107,9 +110,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     writeln!(
         stdout,
-        "{} records for each of {} endpoints; Ctrl-C ends",
+        "{} records for each of {} endpoints and {} feeds; Ctrl-C ends",
         arguments.events,
-        Endpoint::ALL.len()
+        Endpoint::ALL.len(),
+        ContentType::ALL.len()
     )?;
     drop(stdout);
 
@@ -120,19 +124,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::error::Error>> {
-    let throttle = match arguments.throttle {
-        ThrottleChoice::None => None,
-        ThrottleChoice::Published => Some(Throttle::PUBLISHED),
+    let (throttle, feed_throttle) = match arguments.throttle {
+        ThrottleChoice::None => (None, None),
+        ThrottleChoice::Published => (Some(Throttle::PUBLISHED), Some(Throttle::FEED_BASELINE)),
     };
-    let config = TenantConfig { listen: arguments.tenant_address, throttle, ..TenantConfig::default() };
+    let feed = FeedConfig { throttle: feed_throttle, ..FeedConfig::default() };
+    let config = TenantConfig { listen: arguments.tenant_address, throttle, feed, ..TenantConfig::default() };
     let tenant = Tenant::start(config).await?;
     let now = Timestamp::now();
+    let mut emitted = Vec::new();
     for number in 0..arguments.events {
         let share =
             SignedDuration::from_hours(1).as_millis() * i128::from(number + 1) / i128::from(arguments.events);
         let time = now - SignedDuration::from_hours(1) + SignedDuration::from_millis(i64::try_from(share)?);
-        emit(&tenant, arguments.seed.wrapping_add(number), time)?;
+        let seed = arguments.seed.wrapping_add(number);
+        emit(&tenant, seed, time)?;
+        emitted.push((seed, time));
     }
+    emitted.chunks(RECORDS_OF_A_BLOB).for_each(|records| emit_blobs(&tenant, records));
     Ok(tenant)
 }
 
@@ -160,7 +169,9 @@ async fn run(arguments: &Arguments, tenant: &Tenant) -> Result<(), Box<dyn std::
         tokio::select! {
             stopped = tokio::signal::ctrl_c() => return Ok(stopped?),
             _ = ticks.tick() => {
-                emit(tenant, seed, Timestamp::now())?;
+                let now = Timestamp::now();
+                emit(tenant, seed, now)?;
+                emit_blobs(tenant, &[(seed, now)]);
                 seed = seed.wrapping_add(1);
             }
         }
@@ -172,4 +183,16 @@ fn emit(tenant: &Tenant, seed: u64, time: Timestamp) -> Result<(), Box<dyn std::
         tenant.emit(endpoint, record(endpoint, seed, time))?;
     }
     Ok(())
+}
+
+/// One blob for each feed, created when its last record happened.
+fn emit_blobs(tenant: &Tenant, seeds_and_times: &[(u64, Timestamp)]) {
+    let Some((_, created)) = seeds_and_times.last() else {
+        return;
+    };
+    for content_type in ContentType::ALL {
+        let records =
+            seeds_and_times.iter().map(|(seed, time)| office365(content_type, *seed, *time)).collect();
+        tenant.emit_blob(content_type, *created, records);
+    }
 }

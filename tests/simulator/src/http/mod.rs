@@ -11,10 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,9 +20,12 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::sync::locked;
 
+mod body;
 mod wire;
 
-use wire::{BreakingStream, Plan};
+pub(crate) use body::{Payload, Pieces, first_bytes};
+
+use wire::{BreakingStream, Orders, Plan};
 
 /// One request, read to its end.
 #[derive(Debug, Clone)]
@@ -55,8 +56,10 @@ pub(crate) enum Delivery {
     Whole,
     /// In pieces of that many bytes with a pause between.
     Slow { piece: usize, pause: Duration },
-    /// The head and that many bytes of the body, then the end of the stream.
+    /// The head and that many bytes of the body (its framing counts where it is chunked), then the end of the stream.
     Cut { body_bytes: usize },
+    /// The head and that many bytes of the body, then silence.
+    Stalled { body_bytes: usize },
     /// Nothing but the end of the stream.
     Close,
     /// Nothing but a TCP reset.
@@ -64,23 +67,40 @@ pub(crate) enum Delivery {
 }
 
 /// One answer.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Answer {
     /// HTTP status.
     pub(crate) status: u16,
     /// Headers in order.
     pub(crate) headers: Vec<(String, String)>,
-    /// The whole body.
-    pub(crate) body: Bytes,
+    /// The body.
+    pub(crate) body: Payload,
     /// How it goes out.
     pub(crate) delivery: Delivery,
+    /// A header whose name goes out spelled exactly like this; all others go out in lower case.
+    pub(crate) spelling: Option<String>,
+    /// Dropped when the answer is out, or its client is gone.
+    pub(crate) held: Option<Box<dyn Held>>,
 }
+
+/// What an answer holds until it is out.
+pub(crate) trait Held: std::fmt::Debug + Send {}
 
 impl Answer {
     /// An answer with a content type and a body.
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
         let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
-        Self { status, headers, body: body.into(), delivery: Delivery::Whole }
+        Self::with_payload(status, headers, Payload::Whole(body.into()))
+    }
+
+    /// An answer whose body is made while it goes out.
+    pub(crate) fn streamed(status: u16, content_type: &str, pieces: Pieces, length: Option<u64>) -> Self {
+        let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
+        Self::with_payload(status, headers, Payload::Streamed { pieces, length })
+    }
+
+    fn with_payload(status: u16, headers: Vec<(String, String)>, body: Payload) -> Self {
+        Self { status, headers, body, delivery: Delivery::Whole, spelling: None, held: None }
     }
 
     /// The same with one header more.
@@ -152,41 +172,38 @@ async fn accept<H: Handler>(listener: TcpListener, handler: Arc<H>) {
 async fn serve<H: Handler>(stream: TcpStream, handler: Arc<H>) {
     // Answers are small and awaited: Nagle's algorithm would only add latency.
     let _ = stream.set_nodelay(true);
-    let plan = Arc::new(Mutex::new(Plan::Whole));
-    let io = TokioIo::new(BreakingStream::new(stream, Arc::clone(&plan)));
-    let service = service_fn(|request| respond(request, Arc::clone(&handler), Arc::clone(&plan)));
+    let orders = Arc::new(Mutex::new(Orders::default()));
+    let io = TokioIo::new(BreakingStream::new(stream, Arc::clone(&orders)));
+    let service = service_fn(|request| respond(request, Arc::clone(&handler), Arc::clone(&orders)));
     // The error is the fault that was asked for, or the client's going away.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
 }
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
-
 async fn respond<H: Handler>(
     incoming: hyper::Request<Incoming>,
     handler: Arc<H>,
-    plan: Arc<Mutex<Plan>>,
-) -> io::Result<hyper::Response<Body>> {
+    orders: Arc<Mutex<Orders>>,
+) -> io::Result<hyper::Response<body::Body>> {
     let answer = handler.answer(read(incoming).await?).await;
     match answer.delivery {
         Delivery::Close => return Err(io::Error::other("closed before the answer, as scripted")),
         Delivery::Reset => {
-            *locked(&plan) = Plan::Reset;
+            locked(&orders).plan = Plan::Reset;
             return Err(io::Error::other("reset before the answer, as scripted"));
         }
-        Delivery::Cut { body_bytes } => *locked(&plan) = Plan::CutAfterHead { body_bytes },
-        Delivery::Whole | Delivery::Slow { .. } => {}
+        Delivery::Cut { body_bytes } => locked(&orders).plan = Plan::CutAfterHead { body_bytes },
+        Delivery::Whole | Delivery::Slow { .. } | Delivery::Stalled { .. } => {}
     }
     let mut builder = hyper::Response::builder().status(answer.status);
     for (name, value) in &answer.headers {
         builder = builder.header(name, value);
     }
-    // Known before the first byte, so that a cut body is seen as cut.
-    builder = builder.header("Content-Length", answer.body.len());
-    let body = match answer.delivery {
-        Delivery::Slow { piece, pause } => slow_body(answer.body, piece, pause),
-        _ => Full::new(answer.body).map_err(|never| match never {}).boxed_unsync(),
-    };
-    builder.body(body).map_err(io::Error::other)
+    // Known before the first byte, so that a cut body is seen as cut. Without it hyper sends chunks.
+    if let Some(length) = answer.body.length() {
+        builder = builder.header("Content-Length", length);
+    }
+    locked(&orders).spelling = answer.spelling;
+    builder.body(body::on_the_wire(answer.body, answer.delivery, answer.held)).map_err(io::Error::other)
 }
 
 async fn read(incoming: hyper::Request<Incoming>) -> io::Result<Request> {
@@ -205,16 +222,4 @@ async fn read(incoming: hyper::Request<Incoming>) -> io::Result<Request> {
         headers,
         body: body.collect().await.map_err(io::Error::other)?.to_bytes(),
     })
-}
-
-fn slow_body(body: Bytes, piece: usize, pause: Duration) -> Body {
-    let pieces = stream::unfold(body, move |mut rest| async move {
-        if rest.is_empty() {
-            return None;
-        }
-        tokio::time::sleep(pause).await;
-        let next = rest.split_to(piece.clamp(1, rest.len()));
-        Some((Ok(Frame::data(next)), rest))
-    });
-    StreamBody::new(pieces).boxed_unsync()
 }

@@ -1,4 +1,4 @@
-//! Records as the audit logs give them, made up from a seed.
+//! Records as the audit logs and the activity feeds give them, made up from a seed.
 //!
 //! The same seed and time always give the same bytes. The shapes follow Microsoft's resource pages; the content is
 //! this project's own. On purpose they hold what a collector must carry through unharmed: escapes of every kind, text
@@ -7,12 +7,14 @@
 
 mod content;
 mod directory_audit;
+mod office365;
 mod provisioning;
 mod sign_in;
 #[cfg(test)]
 mod tests;
 
 pub use self::directory_audit::directory_audit;
+pub use self::office365::{audit_record, office365, sized_audit_record};
 pub use self::provisioning::provisioning;
 pub use self::sign_in::{sign_in, sized_sign_in};
 

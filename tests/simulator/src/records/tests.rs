@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{SIGN_IN_EVENT_TYPES, record, sign_in, sized_sign_in, time_text};
-use crate::tenant::Endpoint;
+use super::{
+    SIGN_IN_EVENT_TYPES, audit_record, office365, record, sign_in, sized_audit_record, sized_sign_in,
+    time_text,
+};
+use crate::tenant::{ContentType, Endpoint};
 
 fn time() -> Timestamp {
     "2026-11-20T10:00:00.987654321Z".parse().unwrap()
@@ -79,5 +82,49 @@ fn times_are_cut_to_their_digits() {
         [(0, ":00Z"), (1, ":00.9Z"), (3, ":00.987Z"), (7, ":00.9876543Z"), (9, ":00.9876543Z")]
     {
         assert!(time_text(time(), digits).ends_with(expected));
+    }
+}
+
+#[test]
+fn audit_records_are_repeatable_different_and_about_the_size_of_real_ones() {
+    for content_type in ContentType::ALL {
+        let mut ids = BTreeSet::new();
+        let mut bytes = 0;
+        for seed in 0..200 {
+            let text = office365(content_type, seed, time());
+            assert_eq!(text, office365(content_type, seed, time()));
+            assert!(!text.contains('\n'));
+            let parsed: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert_eq!(parsed["CreationTime"], "2026-11-20T10:00:00", "no zone, no fraction");
+            assert!(parsed["RecordType"].is_u64() && parsed["Workload"].is_string());
+            ids.insert(parsed["Id"].as_str().unwrap().to_owned());
+            bytes += text.len();
+        }
+        assert_eq!(ids.len(), 200);
+        assert!((1_000 * 200..1_300 * 200).contains(&bytes), "{content_type}: {} bytes", bytes / 200);
+    }
+}
+
+#[test]
+fn audit_records_take_any_workload_and_size_and_hold_what_is_easily_damaged() {
+    let workloads = ["Exchange", "OneDrive", "AzureActiveDirectory", "Workload \"\u{e9}\"", ""];
+    let mut all = String::new();
+    for workload in workloads {
+        for seed in 0..50 {
+            let text = audit_record(seed, time(), workload);
+            let parsed: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert_eq!(parsed["Workload"], workload);
+            all.push_str(&text);
+        }
+        for least_bytes in [900, 1_100, 1_101, 5_000] {
+            let bytes = sized_audit_record(3, time(), workload, least_bytes).len();
+            assert!(
+                (least_bytes..least_bytes.max(1_100) + 100).contains(&bytes),
+                "{bytes} for {least_bytes}"
+            );
+        }
+    }
+    for part in ["\\/", "\\u2013", "\\u0000", "\\r\\n", "1.50", "{}", "[]", "null", "\u{5c71}", "\\\"name"] {
+        assert!(all.contains(part), "{part}");
     }
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::feed::FeedConfig;
 use crate::clock::Clock;
 
 /// Settings of a tenant. `TenantConfig::default()` has one application whose secret never expires.
@@ -16,7 +17,7 @@ pub struct TenantConfig {
     pub tenant_id: String,
     /// Its registered applications.
     pub applications: Vec<Application>,
-    /// The only scope that tokens are given for.
+    /// The scope that tokens for Graph are given for.
     pub scope: String,
     /// How long a token lives.
     pub token_lifetime: SignedDuration,
@@ -38,6 +39,8 @@ pub struct TenantConfig {
     pub sign_ins_guard: Option<SignedDuration>,
     /// The limit over all audit logs, for an application; `None`: no limit.
     pub throttle: Option<Throttle>,
+    /// The activity feeds.
+    pub feed: FeedConfig,
     /// The tenant's time of day.
     pub clock: Clock,
 }
@@ -62,6 +65,7 @@ impl Default for TenantConfig {
             retention: SignedDuration::from_hours(30 * 24),
             sign_ins_guard: Some(SignedDuration::from_hours(90 * 24)),
             throttle: None,
+            feed: FeedConfig::default(),
             clock: Clock::system(),
         }
     }
@@ -164,4 +168,6 @@ pub struct Throttle {
 impl Throttle {
     /// What Microsoft publishes for the audit logs: 5 requests in 10 seconds.
     pub const PUBLISHED: Self = Self { requests: 5, period: SignedDuration::from_secs(10) };
+    /// What Microsoft publishes for a small tenant's activity feeds: 2,000 requests a minute.
+    pub const FEED_BASELINE: Self = Self { requests: 2_000, period: SignedDuration::from_secs(60) };
 }

@@ -1,8 +1,7 @@
-//! Faults by script: which request meets which mishap.
+//! Faults: what a script can do to a request.
 //!
-//! A rule says for whom it is meant (an endpoint or the login, first or next page), for which of the matching
-//! requests (every, the n-th, the first n), and what happens. Each rule counts the requests that match it; of the
-//! rules that are due the first one in the script strikes. Nothing here is chance.
+//! Some stand in the place of the right answer, some change what a page says, some break the answer on its way. Which
+//! request meets which is the matter of rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,86 +9,21 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::sync::watch;
 
-use super::log::{Addressee, PageKind, RequestSeen};
-use crate::occurrence::Occurrence;
-
-/// Which requests a rule is meant for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// Everything, the login too.
-    Anything,
-    /// Any of the collections.
-    AnyGraph,
-    /// That addressee alone.
-    Only(Addressee),
-}
-
-/// One line of a script.
-#[derive(Debug, Clone)]
-pub struct Rule {
-    target: Target,
-    page: Option<PageKind>,
-    occurrence: Occurrence,
-    fault: Fault,
-}
-
-impl Rule {
-    /// A rule that strikes every request to `target`.
-    pub fn on(target: Target, fault: Fault) -> Self {
-        Self { target, page: None, occurrence: Occurrence::Every, fault }
-    }
-
-    /// A rule that strikes every request to that endpoint.
-    pub fn on_endpoint(endpoint: super::Endpoint, fault: Fault) -> Self {
-        Self::on(Target::Only(Addressee::Graph(endpoint)), fault)
-    }
-
-    /// A rule that strikes every login.
-    pub fn on_login(fault: Fault) -> Self {
-        Self::on(Target::Only(Addressee::Login), fault)
-    }
-
-    /// Limits it to first or next pages.
-    pub fn page(mut self, page: PageKind) -> Self {
-        self.page = Some(page);
-        self
-    }
-
-    /// Limits it to the n-th matching request, counted from 1.
-    pub fn nth(mut self, nth: u64) -> Self {
-        self.occurrence = Occurrence::Nth(nth);
-        self
-    }
-
-    /// Limits it to the first n matching requests.
-    pub fn first(mut self, count: u64) -> Self {
-        self.occurrence = Occurrence::First(count);
-        self
-    }
-
-    fn meant_for(&self, request: &RequestSeen) -> bool {
-        let addressed = match self.target {
-            Target::Anything => true,
-            Target::AnyGraph => matches!(request.addressee, Addressee::Graph(_)),
-            Target::Only(addressee) => addressee == request.addressee,
-        };
-        addressed && self.page.is_none_or(|page| page == request.page)
-    }
-}
+use super::feed::FeedError;
 
 /// What happens to a request. Those that change a page's content do nothing to the login.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// This status with this body and these headers instead of an answer. Without a body: Graph's error body.
+    /// This status with this body and these headers instead of an answer. Without a body: the usual error body.
     Status {
         /// HTTP status.
         code: u16,
-        /// The body, or `None` for Graph's usual error object.
+        /// The body, or `None` for the usual error object of whoever is asked.
         body: Option<String>,
         /// Further headers.
         headers: Vec<(String, String)>,
     },
-    /// 429 with a Retry-After of that kind.
+    /// 429 with a Retry-After of that kind, in the words of whoever is asked.
     TooManyRequests(RetryAfter),
     /// 200 with a page of HTML.
     Html,
@@ -101,6 +35,16 @@ pub enum Fault {
     Truncate {
         /// Bytes of the body that still arrive.
         at: usize,
+    },
+    /// A complete answer whose JSON ends behind that many bytes (before compression).
+    EndsEarly {
+        /// Bytes of the JSON.
+        at: usize,
+    },
+    /// The right answer up to that many bytes of its body, then silence.
+    Stall {
+        /// Bytes of the body that arrive.
+        after: usize,
     },
     /// The connection ends before the first byte of the answer.
     CloseBeforeAnswer,
@@ -124,24 +68,31 @@ pub enum Fault {
         /// Scheme and host.
         host: String,
     },
+    /// The right listing, but its content URIs point to this host. Other answers stay as they are.
+    ForeignContentUri {
+        /// Scheme and host.
+        host: String,
+    },
     /// The right page, but its next link leads to the same page again.
     LoopNextLink,
     /// A page without records whose next link leads to the page that was asked for.
     EmptyPageWithNext,
-    /// The right page with every record twice.
+    /// The right page with every record (listing: every entry) twice.
     DuplicateRecords,
-    /// The right page with its records in an order of their own.
+    /// The right page with its records (listing: its entries) in an order of their own.
     ShuffleOrder,
     /// The token of this request is dead from now on: 401 now and whenever it comes again.
     TokenRevoked,
-    /// 504 with Graph's error body.
+    /// 504 with an error body.
     GatewayTimeout,
     /// The right answer with further headers.
     ExtraHeaders(Vec<(String, String)>),
+    /// A refusal in the words of the Management Activity API, whoever is asked.
+    Feed(FeedError),
 }
 
 impl Fault {
-    /// A status with Graph's usual error object.
+    /// A status with the usual error object of whoever is asked.
     pub fn status(code: u16) -> Self {
         Self::Status { code, body: None, headers: Vec::new() }
     }
@@ -225,33 +176,5 @@ impl Gate {
     pub(crate) async fn pass(&self) {
         self.arrived.send_modify(|arrived| *arrived += 1);
         let _ = self.released.subscribe().wait_for(|released| *released).await;
-    }
-}
-
-/// A script and how far it has come.
-#[derive(Debug, Default)]
-pub(crate) struct Script {
-    rules: Vec<(Rule, u64)>,
-}
-
-impl Script {
-    /// A script at its beginning.
-    pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        Self { rules: rules.into_iter().map(|rule| (rule, 0)).collect() }
-    }
-
-    /// What happens to this request; counts it.
-    pub(crate) fn strike(&mut self, request: &RequestSeen) -> Option<Fault> {
-        let mut struck = None;
-        for (rule, count) in &mut self.rules {
-            if !rule.meant_for(request) {
-                continue;
-            }
-            *count += 1;
-            if struck.is_none() && rule.occurrence.includes(*count) {
-                struck = Some(rule.fault.clone());
-            }
-        }
-        struck
     }
 }

@@ -1,8 +1,12 @@
 //! What a tenant saw: every request, decoded, with the status of its answer. Tokens and secrets are left out.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::endpoint::Endpoint;
+use super::feed::FeedCall;
 use crate::http::Request;
 
 /// Whom a request was for.
@@ -12,6 +16,8 @@ pub enum Addressee {
     Login,
     /// One of the collections.
     Graph(Endpoint),
+    /// The Management Activity API.
+    Feed(FeedCall),
     /// No path that this tenant serves.
     Nobody,
 }
@@ -21,8 +27,37 @@ pub enum Addressee {
 pub enum PageKind {
     /// The first page of a query.
     First,
-    /// A page behind a next link (`$skiptoken` is there).
+    /// A page behind a next link (`$skiptoken` or `nextpage` is there).
     Next,
+}
+
+/// The content blob that a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobSeen {
+    /// Its id.
+    pub content_id: Arc<str>,
+    /// Its number in order of emission to its feed, from 1.
+    pub number: u64,
+    /// Which fetch of this blob it is, from 1.
+    pub fetch: u64,
+}
+
+/// What a well-behaved client of the Management Activity API does not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Violation {
+    /// A subscription was started again within 15 minutes.
+    StartedTooSoon,
+    /// The call has no PublisherIdentifier, or one of all zeros.
+    PublisherMissing,
+    /// Content was asked for at or after its contentExpiration.
+    ExpiredFetched,
+}
+
+/// What is known of a request beside its own words.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Circumstances {
+    pub(crate) blob: Option<BlobSeen>,
+    pub(crate) violations: Vec<Violation>,
 }
 
 /// One request as it came in.
@@ -46,9 +81,13 @@ pub struct RequestSeen {
     pub headers: Vec<(String, String)>,
     /// When, by the tenant's clock.
     pub received_at: Timestamp,
+    /// The blob it asks for, if it asks for one that was emitted.
+    pub blob: Option<BlobSeen>,
+    /// What it should not have been like.
+    pub violations: Vec<Violation>,
     /// Status of the answer; `None` as long as there is none, and when the connection was broken instead.
     pub status: Option<u16>,
-    /// Records in the answer.
+    /// Records (listing: entries) in the answer.
     pub records: usize,
     /// Why it was refused or which fault it met, in the simulator's own words.
     pub note: Option<String>,
@@ -70,21 +109,31 @@ impl RequestSeen {
 #[derive(Debug, Default)]
 pub(crate) struct RequestLog {
     seen: Vec<RequestSeen>,
+    counts: HashMap<Addressee, u64>,
 }
 
 impl RequestLog {
     /// Enters a request; gives the entry.
-    pub(crate) fn enter(&mut self, addressee: Addressee, request: &Request, now: Timestamp) -> RequestSeen {
+    pub(crate) fn enter(
+        &mut self,
+        addressee: Addressee,
+        circumstances: Circumstances,
+        request: &Request,
+        now: Timestamp,
+    ) -> RequestSeen {
         let query = match addressee {
             Addressee::Login => {
                 decoded(&request.body).into_iter().filter(|(name, _)| !is_secret(name)).collect()
             }
-            Addressee::Graph(_) | Addressee::Nobody => decoded(request.query.as_bytes()),
+            Addressee::Graph(_) | Addressee::Feed(_) | Addressee::Nobody => decoded(request.query.as_bytes()),
         };
-        let is_next = query.iter().any(|(name, _)| name == "$skiptoken");
+        let is_next =
+            query.iter().any(|(name, _)| name == "$skiptoken" || name.eq_ignore_ascii_case("nextpage"));
+        let count = self.counts.entry(addressee).or_default();
+        *count += 1;
         let entry = RequestSeen {
             number: self.seen.len() as u64 + 1,
-            nth: self.count(addressee) + 1,
+            nth: *count,
             addressee,
             page: if is_next { PageKind::Next } else { PageKind::First },
             method: request.method.clone(),
@@ -92,6 +141,8 @@ impl RequestLog {
             query,
             headers: request.headers.iter().filter(|(name, _)| name != "authorization").cloned().collect(),
             received_at: now,
+            blob: circumstances.blob,
+            violations: circumstances.violations,
             status: None,
             records: 0,
             note: None,
@@ -108,7 +159,8 @@ impl RequestLog {
         records: usize,
         note: Option<String>,
     ) {
-        if let Some(entry) = self.seen.iter_mut().find(|entry| entry.number == number) {
+        let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        if let Some(entry) = index.and_then(|index| self.seen.get_mut(index)) {
             entry.status = status;
             entry.records = records;
             entry.note = note;
@@ -117,7 +169,14 @@ impl RequestLog {
 
     /// How many requests the addressee has had.
     pub(crate) fn count(&self, addressee: Addressee) -> u64 {
-        self.seen.iter().filter(|entry| entry.addressee == addressee).count() as u64
+        self.counts.get(&addressee).copied().unwrap_or_default()
+    }
+
+    /// What was not as it should be, with the number of the request.
+    pub(crate) fn violations(&self) -> Vec<(u64, Violation)> {
+        let of_one =
+            |entry: &RequestSeen| entry.violations.iter().map(|one| (entry.number, *one)).collect::<Vec<_>>();
+        self.seen.iter().flat_map(of_one).collect()
     }
 
     /// All of them.

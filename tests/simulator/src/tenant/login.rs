@@ -40,9 +40,9 @@ pub(super) fn is_token_path(path: &str) -> bool {
 pub(super) fn answer(state: &State, request: &Request) -> std::io::Result<Outcome> {
     let now = state.config.clock.now();
     match check(state, request, now) {
-        Ok(client_id) => {
+        Ok(Permit { client_id, scope }) => {
             let lifetime = state.config.token_lifetime;
-            let token = locked(&state.tokens).issue(&client_id, now, lifetime)?;
+            let token = locked(&state.tokens).issue(&client_id, &scope, now, lifetime)?;
             let body = json!({
                 "token_type": "Bearer",
                 "expires_in": lifetime.as_secs(),
@@ -58,8 +58,13 @@ pub(super) fn answer(state: &State, request: &Request) -> std::io::Result<Outcom
     }
 }
 
-/// The client id that may have a token.
-fn check(state: &State, request: &Request, now: Timestamp) -> Result<String, Refusal> {
+/// Who may have a token, and for what.
+struct Permit {
+    client_id: String,
+    scope: String,
+}
+
+fn check(state: &State, request: &Request, now: Timestamp) -> Result<Permit, Refusal> {
     let tenant = request.path.trim_start_matches('/').split('/').next().unwrap_or_default();
     if !tenant.eq_ignore_ascii_case(&state.config.tenant_id) {
         let text = format!("Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID.");
@@ -82,7 +87,8 @@ fn check(state: &State, request: &Request, now: Timestamp) -> Result<String, Ref
         ));
     }
     let client_id = required("client_id")?;
-    check_scope(required("scope")?, &state.config.scope)?;
+    let scope = required("scope")?;
+    check_scope(scope, &[state.config.scope.as_str(), state.config.feed.scope.as_str()])?;
     let applications = locked(&state.applications);
     let application = applications.iter().find(|known| known.client_id == client_id).ok_or_else(|| {
         let text =
@@ -109,17 +115,17 @@ fn check(state: &State, request: &Request, now: Timestamp) -> Result<String, Ref
             return Err(Refusal::new(401, "invalid_client", 7_000_218, text));
         }
     }
-    Ok(client_id.to_owned())
+    Ok(Permit { client_id: client_id.to_owned(), scope: scope.to_owned() })
 }
 
-fn check_scope(scope: &str, known: &str) -> Result<(), Refusal> {
+fn check_scope(scope: &str, known: &[&str]) -> Result<(), Refusal> {
     if !scope.ends_with("/.default") || scope.contains(' ') {
         let text = format!(
             "The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
         );
         return Err(Refusal::new(400, "invalid_scope", 70011, text));
     }
-    if scope != known {
+    if !known.contains(&scope) {
         let text = format!("The resource principal named {scope} was not found in the tenant.");
         return Err(Refusal::new(400, "invalid_resource", 500_011, text));
     }

@@ -4,14 +4,15 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::fault::{Fault, RetryAfter, Shape};
-use super::{Ids, Outcome};
-use crate::clock::http_date;
+use super::feed::{About, FeedError, ThrottledAs, wait};
+use super::{Ids, Outcome, Speaker};
 use crate::http::{Answer, Delivery};
 
 const JSON: &str = "application/json";
 
 /// Waits as the fault says; gives what stands for the answer, if the fault is of that kind.
-pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, now: Timestamp) -> Option<Outcome> {
+pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, about: &About<'_>) -> Option<Outcome> {
+    let now = about.now;
     let answer = match fault {
         Fault::Delay(duration) => {
             tokio::time::sleep(*duration).await;
@@ -24,13 +25,17 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, now: Timestamp) 
         Fault::Status { code, body, headers } => {
             let mut answer = match body {
                 Some(text) => Answer::new(*code, JSON, text.clone()),
-                None => ids.error(*code, usual_code(*code), "As the script says.", now),
+                None => ids.error(*code, usual_code(*code, ids.speaker), "As the script says.", now),
             };
             answer.headers.extend(headers.iter().cloned());
             answer
         }
+        Fault::Feed(error) => error.answer(about),
+        Fault::TooManyRequests(retry_after) if ids.speaker == Speaker::Feed => {
+            FeedError::Throttled(ThrottledAs::TooManyRequests(*retry_after)).answer(about)
+        }
         Fault::TooManyRequests(retry_after) => too_many_requests(*retry_after, ids, now),
-        Fault::GatewayTimeout => ids.error(504, "UnknownError", "", now),
+        Fault::GatewayTimeout => ids.error(504, usual_code(504, ids.speaker), "", now),
         Fault::Html => {
             let page =
                 "<!DOCTYPE html><html><head><title>Service unavailable</title></head><body></body></html>";
@@ -41,6 +46,9 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, now: Timestamp) 
         Fault::CloseBeforeAnswer => broken(Delivery::Close),
         Fault::Reset => broken(Delivery::Reset),
         Fault::Truncate { .. }
+        | Fault::EndsEarly { .. }
+        | Fault::Stall { .. }
+        | Fault::ForeignContentUri { .. }
         | Fault::SlowBody { .. }
         | Fault::ExpireLinks
         | Fault::ForeignNextLink { .. }
@@ -58,6 +66,7 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, now: Timestamp) 
 pub(super) fn on_the_way(fault: &Fault, outcome: &mut Outcome) {
     match fault {
         Fault::Truncate { at } => outcome.answer.delivery = Delivery::Cut { body_bytes: *at },
+        Fault::Stall { after } => outcome.answer.delivery = Delivery::Stalled { body_bytes: *after },
         Fault::SlowBody { piece, pause } => {
             outcome.answer.delivery = Delivery::Slow { piece: *piece, pause: *pause };
         }
@@ -72,12 +81,9 @@ pub(super) fn too_many_requests(retry_after: RetryAfter, ids: &Ids, now: Timesta
     let message =
         "This request is throttled. Please try again after the value specified in the Retry-After header.";
     let answer = ids.error(429, "UnknownError", message, now);
-    match retry_after {
-        RetryAfter::Seconds(seconds) => answer.with_header("Retry-After", seconds.to_string()),
-        RetryAfter::Date(wait) => {
-            answer.with_header("Retry-After", http_date(now.checked_add(wait).unwrap_or(Timestamp::MAX)))
-        }
-        RetryAfter::Absent => answer,
+    match wait(retry_after, now) {
+        Some(text) => answer.with_header("Retry-After", text),
+        None => answer,
     }
 }
 
@@ -85,8 +91,10 @@ fn broken(delivery: Delivery) -> Answer {
     Answer { delivery, ..Answer::new(500, JSON, "") }
 }
 
-fn usual_code(status: u16) -> &'static str {
+fn usual_code(status: u16, speaker: Speaker) -> &'static str {
     match status {
+        429 if speaker == Speaker::Feed => "AF429",
+        _ if speaker == Speaker::Feed => "AF50000",
         400 => "BadRequest",
         401 => "InvalidAuthenticationToken",
         403 => "Forbidden",

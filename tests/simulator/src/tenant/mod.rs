@@ -1,4 +1,4 @@
-//! A Microsoft tenant: login, and the four audit-log collections of Graph.
+//! A Microsoft tenant: login, the four audit-log collections of Graph, and the activity feeds of Office 365.
 //!
 //! Records are emitted by the test (or the binary) and served as Graph serves them: filters are parsed and evaluated,
 //! tokens checked, pages cut, next links opaque. Faults come from a script. Every request is written down, with the
@@ -20,6 +20,7 @@ mod assertion;
 mod config;
 mod endpoint;
 mod fault;
+mod feed;
 mod filter;
 mod links;
 mod log;
@@ -27,6 +28,7 @@ mod login;
 mod mishap;
 mod page;
 mod query;
+mod rule;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -45,19 +47,26 @@ pub use self::config::{
     Application, BodyStyle, ClientSecret, Compression, LinkPlace, PageSize, Paging, TenantConfig, Throttle,
 };
 pub use self::endpoint::Endpoint;
-pub use self::fault::{Fault, Gate, RetryAfter, Rule, Shape, Target};
-pub use self::log::{Addressee, PageKind, RequestSeen};
+pub use self::fault::{Fault, Gate, RetryAfter, Shape};
+pub use self::feed::{
+    BlobTraffic, ContentType, ContentUnknown, FeedCall, FeedConfig, FeedError, Framing, LagCode, LagLength,
+    ListedNames, ListedStatus, NextPagePath, NextPageTimes, PublisherRule, Quotes, RecordMaker, Subscription,
+    SubscriptionLag, ThrottledAs, WindowCode,
+};
+pub use self::log::{Addressee, BlobSeen, PageKind, RequestSeen, Violation};
+pub use self::rule::{Rule, RuleTally, Target};
 pub use self::store::{RecordRefused, Visibility};
 pub use crate::occurrence::Occurrence;
 
-use self::fault::Script;
+use self::feed::{FeedBook, Traffic};
 use self::links::LinkBook;
-use self::log::RequestLog;
+use self::log::{Circumstances, RequestLog};
+use self::rule::Script;
 use self::store::{Moment, Store};
 use self::throttle::ThrottleBook;
 use self::tokens::TokenBook;
 use crate::clock::http_date;
-use crate::http::{Answer, Delivery, Handler, Request, Server};
+use crate::http::{Answer, Delivery, Handler, Held, Request, Server};
 use crate::sync::{locked, request_id};
 
 type Hook = Arc<dyn Fn(&RequestSeen) + Send + Sync>;
@@ -76,6 +85,9 @@ struct State {
     tokens: Mutex<TokenBook>,
     links: Mutex<LinkBook>,
     throttle: Mutex<ThrottleBook>,
+    feed: Mutex<FeedBook>,
+    feed_throttle: Mutex<ThrottleBook>,
+    feed_traffic: Arc<Traffic>,
     script: Mutex<Script>,
     log: Mutex<RequestLog>,
     hook: Mutex<Option<Hook>>,
@@ -87,11 +99,14 @@ impl Tenant {
         let listen = config.listen;
         let state = Arc::new(State {
             applications: Mutex::new(config.applications.clone()),
+            feed: Mutex::new(FeedBook::new(&config.feed, config.clock.now())),
             config,
             store: Mutex::default(),
             tokens: Mutex::new(TokenBook::default()),
             links: Mutex::default(),
             throttle: Mutex::default(),
+            feed_throttle: Mutex::default(),
+            feed_traffic: Arc::default(),
             script: Mutex::default(),
             log: Mutex::default(),
             hook: Mutex::new(None),
@@ -133,6 +148,7 @@ impl Tenant {
     /// Makes all next links given so far invalid.
     pub fn expire_links(&self) {
         locked(&self.state.links).expire_all();
+        locked(&self.state.feed).expire_links();
     }
 
     /// Emits a record, seen at once; gives its number. Its bytes are served as they are.
@@ -186,10 +202,20 @@ impl Tenant {
         *locked(&self.state.script) = Script::new(rules);
     }
 
+    /// How often each rule of the script was met, in its order.
+    pub fn rule_tallies(&self) -> Vec<RuleTally> {
+        locked(&self.state.script).tallies()
+    }
+
     /// Calls `hook` when a request has come in, before it is answered. A hook that holds a clone of this handle keeps
     /// the tenant running until it is stopped.
     pub fn on_request(&self, hook: impl Fn(&RequestSeen) + Send + Sync + 'static) {
         *locked(&self.state.hook) = Some(Arc::new(hook));
+    }
+
+    /// How many requests that addressee has had.
+    pub fn request_count(&self, addressee: Addressee) -> u64 {
+        locked(&self.state.log).count(addressee)
     }
 
     /// All requests so far, logins too.
@@ -211,22 +237,34 @@ impl Outcome {
     }
 }
 
-/// The ids that Graph gives every answer.
+/// The ids that Graph gives every answer, and who is speaking.
 struct Ids {
     request_id: String,
     client_request_id: String,
+    speaker: Speaker,
+}
+
+/// Whose words an error body has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    Graph,
+    Feed,
 }
 
 impl Ids {
-    fn of(request: &Request) -> io::Result<Self> {
+    fn of(request: &Request, addressee: Addressee) -> io::Result<Self> {
         let request_id = request_id()?;
         let client_request_id =
             request.header("client-request-id").map_or_else(|| request_id.clone(), str::to_owned);
-        Ok(Self { request_id, client_request_id })
+        let speaker = if matches!(addressee, Addressee::Feed(_)) { Speaker::Feed } else { Speaker::Graph };
+        Ok(Self { request_id, client_request_id, speaker })
     }
 
-    /// Graph's error object.
+    /// The usual error object.
     fn error(&self, status: u16, code: &str, message: &str, now: Timestamp) -> Answer {
+        if self.speaker == Speaker::Feed {
+            return feed::refused(status, code, message);
+        }
         let body = json!({
             "error": {
                 "code": code,
@@ -244,8 +282,11 @@ impl Ids {
 
 impl Handler for State {
     async fn answer(&self, request: Request) -> Answer {
-        let addressee = addressee_of(&request.path);
-        let seen = locked(&self.log).enter(addressee, &request, self.config.clock.now());
+        let now = self.config.clock.now();
+        let (addressee, circumstances) = feed::arrival(self, &request, now)
+            .unwrap_or_else(|| (addressee_of(&request.path), Circumstances::default()));
+        let in_flight = feed::begin(self, addressee);
+        let seen = locked(&self.log).enter(addressee, circumstances, &request, now);
         let hook = locked(&self.hook).clone();
         if let Some(hook) = hook {
             hook(&seen);
@@ -255,7 +296,8 @@ impl Handler for State {
             note: Some(format!("the simulator itself failed: {error}")),
             ..Outcome::of(Answer::new(500, "text/plain", "the simulator itself failed"))
         });
-        let Outcome { answer, records, note } = outcome;
+        let Outcome { mut answer, records, note } = outcome;
+        answer.held = in_flight.map(|in_flight| Box::new(in_flight) as Box<dyn Held>);
         let is_answered = !matches!(answer.delivery, Delivery::Close | Delivery::Reset);
         locked(&self.log).answered(seen.number, is_answered.then_some(answer.status), records, note);
         answer
@@ -269,9 +311,12 @@ impl State {
         seen: &RequestSeen,
         fault: Option<&Fault>,
     ) -> io::Result<Outcome> {
-        let ids = Ids::of(request)?;
+        let ids = Ids::of(request, seen.addressee)?;
         let scripted = match fault {
-            Some(fault) => mishap::instead_of_answer(fault, &ids, self.config.clock.now()).await,
+            Some(fault) => {
+                let about = feed::about(request, seen, &ids, self.config.clock.now());
+                mishap::instead_of_answer(fault, &ids, &about).await
+            }
             None => None,
         };
         // A fault may have waited: the answer belongs to the time after it.
@@ -282,6 +327,9 @@ impl State {
             (None, Addressee::Graph(endpoint)) if request.method == "GET" => {
                 page::answer(self, &page::Call { request, seen, endpoint, fault, ids: &ids, now })?
             }
+            (None, Addressee::Feed(_)) => feed::answer(self, request, seen, fault, &ids)
+                .await
+                .ok_or_else(|| io::Error::other("a call to the feeds has no path of theirs"))?,
             (None, Addressee::Nobody) => {
                 let segment = request.path.rsplit('/').next().unwrap_or_default();
                 let message = format!("Resource not found for the segment '{segment}'.");

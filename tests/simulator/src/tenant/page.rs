@@ -43,7 +43,7 @@ pub(super) fn answer(state: &State, call: &Call<'_>) -> io::Result<Outcome> {
     if matches!(call.fault, Some(Fault::TokenRevoked)) {
         locked(&state.tokens).revoke(authorization);
     }
-    let client_id = match locked(&state.tokens).check(authorization, call.now) {
+    let client_id = match locked(&state.tokens).check(authorization, &state.config.scope, call.now) {
         Ok(client_id) => client_id,
         Err(reason) => return Ok(unauthorized(reason, call)),
     };
@@ -94,7 +94,11 @@ fn page(state: &State, call: &Call<'_>) -> io::Result<Result<Outcome, Refusal>> 
     let next = next_link(state, call, &query, position, &selection)?;
     let rows = shown(call.fault, selection.rows);
     let members = Members { call, count: selection.count, next, rows: &rows };
-    let answer = encoded(state, call, members.body(state.config.body_style, state.config.link_place))?;
+    let mut body = members.body(state.config.body_style, state.config.link_place);
+    if let Some(Fault::EndsEarly { at }) = call.fault {
+        body.truncate(*at);
+    }
+    let answer = encoded(state, call, body)?;
     Ok(Ok(Outcome { records: rows.len(), ..Outcome::of(answer) }))
 }
 

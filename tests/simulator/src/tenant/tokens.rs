@@ -13,7 +13,7 @@ use crate::sync::random_bytes;
 pub(crate) enum TokenRefused {
     /// No `Authorization: Bearer …`.
     Missing,
-    /// Not one of this tenant's.
+    /// Not one of this tenant's, or for another audience.
     Foreign,
     /// Its time is over.
     Expired,
@@ -24,6 +24,7 @@ pub(crate) enum TokenRefused {
 #[derive(Debug)]
 struct Issued {
     client_id: String,
+    scope: String,
     expires_at: Timestamp,
     revoked: bool,
 }
@@ -35,24 +36,31 @@ pub(crate) struct TokenBook {
 }
 
 impl TokenBook {
-    /// Makes a token for the application.
+    /// Makes a token for the application, good for that scope alone.
     pub(crate) fn issue(
         &mut self,
         client_id: &str,
+        scope: &str,
         now: Timestamp,
         lifetime: SignedDuration,
     ) -> std::io::Result<String> {
         let token = format!("simulated.{}", URL_SAFE_NO_PAD.encode(random_bytes::<48>()?));
         let expires_at = now.checked_add(lifetime).map_err(std::io::Error::other)?;
-        self.issued
-            .insert(token.clone(), Issued { client_id: client_id.to_owned(), expires_at, revoked: false });
+        let (client_id, scope) = (client_id.to_owned(), scope.to_owned());
+        self.issued.insert(token.clone(), Issued { client_id, scope, expires_at, revoked: false });
         Ok(token)
     }
 
     /// The client id behind an `Authorization` header.
-    pub(crate) fn check(&self, authorization: Option<&str>, now: Timestamp) -> Result<String, TokenRefused> {
+    pub(crate) fn check(
+        &self,
+        authorization: Option<&str>,
+        scope: &str,
+        now: Timestamp,
+    ) -> Result<String, TokenRefused> {
         let token = bearer(authorization).ok_or(TokenRefused::Missing)?;
-        let issued = self.issued.get(token).ok_or(TokenRefused::Foreign)?;
+        let issued = self.issued.get(token).filter(|issued| issued.scope == scope);
+        let issued = issued.ok_or(TokenRefused::Foreign)?;
         if issued.revoked {
             return Err(TokenRefused::Revoked);
         }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{ask, get, ids, now, query, record, start, token};
+use super::support::{ask, body_of, get, ids, now, query, raw_get, record, start, token};
 use crate::clock::Clock;
 use crate::tenant::{
     Addressee, Compression, Endpoint, Fault, Gate, PageKind, RetryAfter, Rule, Shape, Target, Tenant,
@@ -91,20 +90,7 @@ async fn answers_that_are_no_pages() {
 
 /// The raw bytes of an answer, and how they ended.
 async fn raw(tenant: &Tenant, token: &str) -> (Vec<u8>, std::io::Result<()>) {
-    let mut stream = tokio::net::TcpStream::connect(tenant.address()).await.unwrap();
-    let head = format!(
-        "GET {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n",
-        ENDPOINT.path()
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut received = Vec::new();
-    let end = stream.read_to_end(&mut received).await.map(|_| ());
-    (received, end)
-}
-
-fn body_of(answer: &[u8]) -> &[u8] {
-    let head = memchr::memmem::find(answer, b"\r\n\r\n").unwrap();
-    &answer[head + 4..]
+    raw_get(tenant, token, ENDPOINT.path()).await
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use reqwest::Response;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clock::Clock;
-use crate::tenant::{Endpoint, Tenant, TenantConfig};
+use crate::tenant::{ContentType, Endpoint, Subscription, Tenant, TenantConfig};
 
 /// The present of all tests here.
 pub(super) const NOW: &str = "2026-11-20T12:00:00Z";
@@ -29,15 +30,24 @@ pub(super) async fn login(tenant: &Tenant, path_tenant: &str, fields: &[(&str, &
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// A token for the tenant's first application.
+/// A token for Graph of the tenant's first application.
 pub(super) async fn token(tenant: &Tenant) -> String {
+    token_for(tenant, &tenant.config().scope).await
+}
+
+/// A token for the feeds of the tenant's first application.
+pub(super) async fn feed_token(tenant: &Tenant) -> String {
+    token_for(tenant, &tenant.config().feed.scope).await
+}
+
+async fn token_for(tenant: &Tenant, scope: &str) -> String {
     let config = tenant.config();
     let application = &config.applications[0];
     let fields = [
         ("grant_type", "client_credentials"),
         ("client_id", application.client_id.as_str()),
         ("client_secret", application.secrets[0].value.as_str()),
-        ("scope", config.scope.as_str()),
+        ("scope", scope),
     ];
     let (status, body) = login(tenant, &config.tenant_id, &fields).await;
     assert_eq!(status, 200, "{body}");
@@ -74,4 +84,82 @@ pub(super) fn ids(page: &Value) -> Vec<String> {
 /// A minimal record.
 pub(super) fn record(endpoint: Endpoint, id: &str, time: &str) -> String {
     format!("{{\"id\":\"{id}\",\"{}\":\"{time}\"}}", endpoint.time_property())
+}
+
+/// A publisher's id.
+pub(super) const PUBLISHER: &str = "3f0a1b2c-4d5e-4f60-8a7b-9c0d1e2f3a4b";
+
+/// A tenant whose clock stands still and whose subscriptions are enabled, and a token for its feeds.
+pub(super) async fn start_feeds(change: impl FnOnce(&mut TenantConfig)) -> (Tenant, String) {
+    let tenant = start(|config| {
+        config.feed.subscriptions = Subscription::Enabled;
+        change(config);
+    })
+    .await;
+    let token = feed_token(&tenant).await;
+    (tenant, token)
+}
+
+/// The address of a call to the feeds, with a PublisherIdentifier.
+pub(super) fn feed_url(tenant: &Tenant, operation: &str, options: &[(&str, &str)]) -> String {
+    let path = format!("/api/v1.0/{}/activity/feed/{operation}", tenant.config().tenant_id);
+    let mut url = url::Url::parse(&format!("{}{path}", tenant.base_url())).unwrap();
+    url.query_pairs_mut().extend_pairs(options).append_pair("PublisherIdentifier", PUBLISHER);
+    url.to_string()
+}
+
+/// The address of the first page of a listing.
+pub(super) fn listing_url(tenant: &Tenant, content_type: ContentType, start: &str, end: &str) -> String {
+    let options = [("contentType", content_type.name()), ("startTime", start), ("endTime", end)];
+    feed_url(tenant, "subscriptions/content", &options)
+}
+
+/// The address of a blob.
+pub(super) fn blob_url(tenant: &Tenant, content_id: &str) -> String {
+    feed_url(tenant, &format!("audit/{content_id}"), &[])
+}
+
+/// Status and JSON body of a call to the feeds.
+pub(super) async fn ask_feed(url: &str, token: &str) -> (u16, Value) {
+    let response = get(url, token).await;
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+/// Starts a subscription; gives status and body.
+pub(super) async fn start_subscription(
+    tenant: &Tenant,
+    token: &str,
+    content_type: ContentType,
+) -> (u16, Value) {
+    let url = feed_url(tenant, "subscriptions/start", &[("contentType", content_type.name())]);
+    let response = reqwest::Client::new().post(url).bearer_auth(token).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+/// The code of an error body.
+pub(super) fn code(body: &Value) -> &str {
+    body["error"]["code"].as_str().unwrap_or_default()
+}
+
+/// The content ids of a listing page.
+pub(super) fn content_ids(page: &Value) -> Vec<String> {
+    page.as_array().unwrap().iter().map(|entry| entry["contentId"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A client's whole request and the tenant's whole answer, as bytes; how it ended.
+pub(super) async fn raw_get(tenant: &Tenant, token: &str, path: &str) -> (Vec<u8>, std::io::Result<()>) {
+    let mut stream = tokio::net::TcpStream::connect(tenant.address()).await.unwrap();
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    let end = stream.read_to_end(&mut received).await.map(|_| ());
+    (received, end)
+}
+
+/// What lies behind the head of an answer.
+pub(super) fn body_of(answer: &[u8]) -> &[u8] {
+    let head = memchr::memmem::find(answer, b"\r\n\r\n").unwrap();
+    &answer[head + 4..]
 }
