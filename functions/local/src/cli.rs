@@ -31,8 +31,8 @@ pub enum Command {
     /// Collect from a simulated tenant and show that every record arrives exactly once
     ///
     /// Starts a simulated Microsoft tenant and a Devo receiver with mutual TLS in this process, emits records (late ones,
-    /// repeated ones, many of one instant) while all services collect, and compares what the receiver decoded with what
-    /// was emitted, record by record. Nothing leaves this machine.
+    /// repeated ones, many of one instant, content that cannot be had at first) while all services collect, and compares
+    /// what the receiver decoded with what was emitted, record by record. Nothing leaves this machine.
     Demo(DemoArgs),
     /// Run all enabled services until stopped, each on its own period
     ///
@@ -43,7 +43,7 @@ pub enum Command {
     /// Try everything that a run needs, and ship nothing
     ///
     /// Validates the whole configuration, then logs in for each enabled service and asks for one page, shakes hands with
-    /// each output, and looks at the state file. One line a finding.
+    /// each output, and looks at the state file. It starts no subscription of a content feed. One line a finding.
     Check(CheckArgs),
     /// Pull one service now
     ///
@@ -54,12 +54,15 @@ pub enum Command {
     ///
     /// With `--output stdout` or a file the live state is neither read nor written: everything in the window is printed,
     /// one JSON object a line, `{"tag": …, "message": {…}}`. Without `--from` and `--to` that is the last day. A file is
-    /// appended to.
+    /// appended to. No subscription of a content feed is started.
+    ///
+    /// For a content feed the window is that of the content's availability, not of the records in it. `uri_retry` has no
+    /// window: pulled with `--output devo` it tries all content again that waits in the feeds' queues, due or not.
     Pull(PullArgs),
     /// Show where each service stands; works while a run is on
     ///
-    /// Shows position, lag, what the ledger says of the last 24 hours, backfills and the last result of each enabled
-    /// service. It only reads.
+    /// Shows position, lag, what the ledger says of the last 24 hours, content that waits to be tried again, backfills and
+    /// the last result of each enabled service. It only reads.
     Status(StatusArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
@@ -82,7 +85,7 @@ pub struct DemoArgs {
     /// Records that each service has to collect
     #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub events: u32,
-    /// Let the API throttle, fail, cut bodies and expire links, and the receiver refuse and reset connections
+    /// Let the APIs throttle, fail, cut bodies and expire links, and the receiver refuse and reset connections
     #[arg(long)]
     pub faults: bool,
     /// Put configuration, certificates, state and received events here; made when absent, must be empty [default: a
@@ -124,7 +127,9 @@ pub struct CheckArgs {
 #[command(after_help = "Examples:\n  collector pull microsoft_graph_audit.signIns --config config.yaml\n  \
                         collector pull microsoft_graph_audit.signIns --config config.yaml --output stdout\n  \
                         collector pull microsoft_graph_audit.directory_audits --config config.yaml \\\n      \
-                        --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --output audits.jsonl")]
+                        --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --output audits.jsonl\n  \
+                        collector pull office365.exchange --config config.yaml --output stdout\n  \
+                        collector pull office365.uri_retry --config config.yaml")]
 pub struct PullArgs {
     /// The service, as the configuration names it
     #[arg(value_name = "INPUT.SERVICE")]

@@ -22,10 +22,10 @@ use collector::story::Identity;
 use cli::{Cli, Command, ConfigArg, DemoArgs};
 use outcome::Ending;
 
-pub use demo::World;
+pub use demo::{Reads, World};
 
 /// The families this collector knows, in the order of the README's table.
-pub static FAMILIES: &[&Family] = &[&graph::AUDIT];
+pub static FAMILIES: &[&Family] = &[&graph::AUDIT, &office365::MANAGEMENT];
 
 /// Plays the command that this process was started with.
 pub fn main() -> ExitCode {

@@ -50,6 +50,12 @@ fn prepare(arguments: &PullArgs, families: &[&'static Family], stop: Stop) -> Re
     let configuration = config::load(&locate(&arguments.config))?;
     let service = find(&arguments.service, families)?;
     let request = request(arguments)?;
+    if arguments.output != "devo" && service.query.has_no_listing() {
+        return Err(usage(&format!(
+            "{} works off what waits in the live state, which --output {} leaves alone; pull it with --output devo",
+            arguments.service, arguments.output
+        )));
+    }
     let services = resolve(&configuration, families)?;
     warn(&services.warnings);
     let settings =
@@ -72,7 +78,7 @@ fn prepare(arguments: &PullArgs, families: &[&'static Family], stop: Stop) -> Re
     };
     let (scratch, state) = scratch_state(&configuration)?;
     // The configured start may lie months back; who wants that names it with --from.
-    let runner = runner(Settings { start_time: None, ..settings }, outputs, state)?;
+    let runner = runner(Settings { start_time: None, ..settings }, outputs, state)?.only_looking();
     Ok(Prepared { runner, request, _scratch: Some(scratch) })
 }
 

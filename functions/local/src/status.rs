@@ -1,6 +1,6 @@
 //! `collector status`: where each service stands.
 
-use collector::service::Family;
+use collector::service::{Family, Service};
 use jiff::Timestamp;
 use local_host::status::{ServiceStatus, read};
 use local_host::store::FileStore;
@@ -38,12 +38,14 @@ pub async fn status(arguments: &StatusArgs, families: &[&'static Family]) -> End
             Err(cause) => return crate::outcome::refuse(&format!("the status cannot be shown: {cause}")),
         }
     } else {
-        show(&all);
+        let queues = services.enabled.iter().map(|settings| settings.service);
+        let retriers: Vec<_> = queues.filter(|service| service.query.has_no_listing()).collect();
+        show(&all, &retriers);
     }
     Ending::Good
 }
 
-fn show(all: &[ServiceStatus]) {
+fn show(all: &[ServiceStatus], retriers: &[&Service]) {
     let numbers = ["lag", "received", "dropped", "delivered", "retries"];
     let header = [
         "service",
@@ -81,6 +83,16 @@ fn show(all: &[ServiceStatus]) {
         ]);
     }
     anstream::println!("{services}\nreceived, dropped and delivered are those of the last 24 hours");
+    for retrier in retriers {
+        let function = retrier.function;
+        anstream::println!(
+            "{function}: retries are those of all feeds; what it delivers counts as the feed's"
+        );
+    }
+    for one in all.iter().filter(|one| one.last_24_hours.lost_uris > 0) {
+        let lost = grouped(one.last_24_hours.lost_uris);
+        anstream::println!("{}: {lost} content URIs were lost in the last 24 hours", one.service);
+    }
     let mut backfills = table(&["backfill of", "from", "to", "mode", "state", "position"], &[]);
     for one in all {
         for backfill in &one.backfills {

@@ -1,12 +1,12 @@
 //! Metrics: one line of JSON an invocation, which CloudWatch turns into metrics by itself (embedded metric format).
 //!
-//! A custom metric costs 0.30 USD a month, counted by the hour in which it got a value; eight metrics for each of 26
-//! services would be 208 metrics and 62 USD, many times the price of the collecting. So a metric gets a value only when
+//! A custom metric costs 0.30 USD a month, counted by the hour in which it got a value; nine metrics for each of 26
+//! services would be 234 metrics and 70 USD, many times the price of the collecting. So a metric gets a value only when
 //! it has something to say. Every service has one at all times, `lag_seconds`, which the alarm needs: 26 metrics,
 //! 7.80 USD (10 metrics of an account are free: 4.80 USD). `delivered` and `duplicates` are counted for all services
-//! together: 2 metrics, 0.60 USD. `failed`, `errors`, `throttled`, `warnings` and `mismatch` cost only in the hours of
-//! trouble, 0.04 cents an hour each, and their alarms treat missing data as fine. Everything by service is in the same
-//! line as a property, for CloudWatch Logs Insights, where it costs nothing to keep.
+//! together: 2 metrics, 0.60 USD. `failed`, `errors`, `throttled`, `warnings`, `mismatch` and `lost_uris` cost only in
+//! the hours of trouble, 0.04 cents an hour each, and their alarms treat missing data as fine. Everything by service is
+//! in the same line as a property, for CloudWatch Logs Insights, where it costs nothing to keep.
 
 use collector::error::Error;
 use collector::report::{Report, Status};
@@ -52,13 +52,14 @@ enum Speaks {
 }
 
 /// Name, unit, scope and occasion of every metric.
-const METRICS: [(&str, &str, Scope, Speaks); 8] = [
+const METRICS: [(&str, &str, Scope, Speaks); 9] = [
     ("lag_seconds", "Seconds", Scope::Service, Speaks::Always),
     ("failed", "Count", Scope::Service, Speaks::UnlessZero),
     ("errors", "Count", Scope::Service, Speaks::UnlessZero),
     ("throttled", "Count", Scope::Service, Speaks::UnlessZero),
     ("warnings", "Count", Scope::Service, Speaks::UnlessZero),
     ("mismatch", "Count", Scope::Service, Speaks::UnlessZero),
+    ("lost_uris", "Count", Scope::Deployment, Speaks::UnlessZero),
     ("delivered", "Count", Scope::Deployment, Speaks::UnlessZero),
     ("duplicates", "Count", Scope::Deployment, Speaks::UnlessZero),
 ];
@@ -130,6 +131,7 @@ fn values(measured: &Measured<'_>) -> Map<String, Value> {
         ("windows", report.windows),
         ("requests", report.requests),
         ("failed_uris", report.failed_uris),
+        ("lost_uris", report.lost_uris),
         ("throttled", report.throttled),
         ("elapsed_ms", report.elapsed_ms),
     ];
@@ -186,6 +188,7 @@ mod tests {
         report.received = 30;
         report.throttled = 2;
         report.warnings = vec!["a".to_owned(), "b".to_owned()];
+        report.lost_uris = 4;
         let failure = Error::new(ErrorType::DeliveryError, code::NOT_CLOSED, "closed early");
         let line = parsed(&measured(Some(&report), Some(&failure)));
         assert_eq!(
@@ -197,6 +200,7 @@ mod tests {
                 "throttled",
                 "warnings",
                 "mismatch",
+                "lost_uris",
                 "delivered",
                 "duplicates"
             ]
@@ -208,6 +212,7 @@ mod tests {
             (&line["mismatch"], &line["warnings"], &line["errors"]),
             (&json!(3), &json!(2), &json!(1))
         );
+        assert_eq!(line["lost_uris"], 4);
     }
 
     #[test]

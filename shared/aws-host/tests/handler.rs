@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use aws_host::secrets::Secrets;
 use collector::error::{ErrorType, code};
+use collector::ports::Row;
 use collector::report::Status;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use support::row;
 use support::tenant::{Tenant, call};
 
 /// The counts of requests by kind.
@@ -98,6 +100,42 @@ async fn settings_of_one_invocation_end_with_it() {
         ["my.app.other"]
     );
     assert_eq!(tags(json!({"dry_run": true})).await, ["my.app.red.default"]);
+}
+
+/// A row of the retry queue of a feed, as a feed writes it.
+fn waiting(tenant: &Tenant, id: &str) -> Row {
+    let (now, day) = (Timestamp::now(), SignedDuration::from_hours(24));
+    let fields = json!({
+        "content_id": id, "content_uri": format!("http://{}/content/{id}", tenant.address),
+        "content_created": (now - day).to_string(), "content_expiration": (now + day).to_string(),
+        "failed_since_in_utc": (now - day).to_string(), "attempts": 3,
+        "next_attempt_in_utc": (now - day).to_string(), "reason": "it was not there",
+    });
+    row(&format!("retry#0#{id}"), fields)
+}
+
+#[tokio::test]
+async fn a_warm_process_of_the_retry_service_works_off_the_queues_of_all_feeds_and_calls_nobody_without_need()
+{
+    let tenant = Tenant::start().await;
+    tenant.set_document(&tenant.document_of_content().to_string());
+    let handler = tenant.handler_of("test-retry");
+    let dry_run = async || handler.answer(call(json!({"dry_run": true}))).await.unwrap();
+    let idle = dry_run().await;
+    assert_eq!((idle.status, idle.received, idle.service), (Status::DryRun, 0, "test-retry"));
+    let seen = tenant.take_counts();
+    assert_eq!((seen.get("login"), seen.get("content")), (None, None), "nothing waits: {seen:?}");
+
+    for (partition, id) in [("ab123#test-mail", "aa"), ("ab123#test-files", "bb")] {
+        tenant.dynamo.put_into(partition, &waiting(&tenant, id)).await;
+    }
+    for logins in [1, 0] {
+        let report = dry_run().await;
+        assert_eq!((report.status, report.received), (Status::DryRun, 2), "{report:?}");
+        assert_eq!(report.samples.unwrap()[0].tag, "my.content.mail");
+        let seen = tenant.take_counts();
+        assert_eq!((seen.get("login").copied().unwrap_or_default(), seen["content"]), (logins, 2));
+    }
 }
 
 #[tokio::test]

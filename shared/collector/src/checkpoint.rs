@@ -40,6 +40,9 @@ pub struct Walk {
     /// Where the next window begins, while a cycle (or a backfill) is not at its end.
     #[serde(rename = "cursor_in_utc", skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Timestamp>,
+    /// The API was not ready for the window at hand: it is asked again in its time, not sooner.
+    #[serde(default, rename = "window_waits", skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
 }
 
 impl Walk {
@@ -62,11 +65,29 @@ impl Walk {
         self.window_to = None;
         self.read_at = None;
         self.next_link = None;
+        self.waits = false;
     }
 }
 
 /// Counts of the ledger: one row a service and UTC hour.
 pub type Counts = BTreeMap<String, u64>;
+
+/// The retry queue in short; its entries are rows of their own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Content URIs that wait.
+    pub waiting: u64,
+    /// When the content of the first of them expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_expiry_in_utc: Option<Timestamp>,
+}
+
+impl Queue {
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+}
 
 /// The position of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,12 +143,25 @@ pub struct Checkpoint {
     /// Ledger counts by UTC hour that wait for the next commit with rows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ledger_carry: BTreeMap<String, Counts>,
+    /// What the source wants to know again.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub source_memo: Map<String, Value>,
+    /// How many records the memory of a feed holds, at the most.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub remembered: u64,
+    /// The retry queue of a content feed.
+    #[serde(default, skip_serializing_if = "Queue::is_empty")]
+    pub retry_queue: Queue,
     /// What Devo could not be told yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untold: Vec<Line>,
     /// Members of other releases.
     #[serde(flatten)]
     pub others: Map<String, Value>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A vendor's older name of a time and ours, which wins when both are there.
@@ -186,6 +220,8 @@ impl Checkpoint {
         self.complete_to_in_utc = None;
         self.fresh_since_in_utc = None;
         self.walk = Walk::default();
+        self.retry_queue = Queue::default();
+        self.remembered = 0;
         self.last_pull_in_utc = None;
     }
 }
@@ -222,4 +258,73 @@ fn civil_time(text: &str) -> Option<Timestamp> {
     }
     let civil: DateTime = text.parse().ok()?;
     civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(members: Value) -> Row {
+        let fields = members.as_object().cloned().unwrap();
+        Row { key: CHECKPOINT_KEY.to_owned(), fields, ..Row::default() }
+    }
+
+    #[test]
+    fn a_row_from_before_there_were_feeds_loads_and_gets_no_member_that_it_does_not_need() {
+        let before = json!({"persistence_version": 1, "version": 7, "writer": "w", "hash_key": "k", "generation": 2,
+            "complete_to_in_utc": "2026-11-20T10:00:00Z"});
+        let checkpoint = Checkpoint::read(&row(before.clone())).unwrap();
+        assert!(checkpoint.retry_queue.is_empty() && checkpoint.source_memo.is_empty());
+        assert_eq!(json!(checkpoint.row().unwrap().fields), before);
+    }
+
+    #[test]
+    fn queue_and_memo_come_back_as_they_were() {
+        let members = json!({"retry_queue": {"waiting": 3, "first_expiry_in_utc": "2026-11-27T10:00:00Z"},
+            "source_memo": {"budget": {"used": [1, 2]}, "started_at": "2026-11-20T10:00:00Z"}});
+        let checkpoint = Checkpoint::read(&row(members.clone())).unwrap();
+        let first = Some("2026-11-27T10:00:00Z".parse().unwrap());
+        assert_eq!(checkpoint.retry_queue, Queue { waiting: 3, first_expiry_in_utc: first });
+        let written = checkpoint.row().unwrap().fields;
+        for (name, value) in members.as_object().unwrap() {
+            assert_eq!(written[name], *value);
+        }
+    }
+
+    #[test]
+    fn a_queue_or_memo_of_the_wrong_kind_is_named() {
+        let wrong = [
+            ("retry_queue", json!(3)),
+            ("retry_queue", json!({})),
+            ("retry_queue", json!({"waiting": -1})),
+            ("retry_queue", json!({"waiting": 1, "first_expiry_in_utc": "soon"})),
+            ("source_memo", json!([])),
+            ("source_memo", json!("x")),
+        ];
+        for (name, value) in wrong {
+            let error = Checkpoint::read(&row(json!({name: value}))).unwrap_err();
+            assert_eq!(error.code, code::STATE);
+            assert!(
+                error.message.starts_with(&format!("the checkpoint cannot be read: {name}: ")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_restart_forgets_the_queue_and_keeps_what_the_source_knows() {
+        let queue = Queue { waiting: 3, first_expiry_in_utc: None };
+        let memo = Map::from_iter([("used".to_owned(), json!(5))]);
+        let mut checkpoint = Checkpoint {
+            generation: 4,
+            retry_queue: queue,
+            source_memo: memo.clone(),
+            ..Checkpoint::default()
+        };
+        checkpoint.restart("2026-11-01T00:00:00Z".parse().unwrap());
+        assert_eq!((checkpoint.generation, checkpoint.retry_queue), (5, Queue::default()));
+        assert_eq!(checkpoint.source_memo, memo);
+    }
 }

@@ -1,100 +1,55 @@
 //! Which records were delivered before: exact, keyed, in time buckets.
 //!
 //! Records that are the same have the same event time, so a record need only be compared with the bucket of its own
-//! hour; one without a readable event time goes to the bucket `timeless`. Each commit adds one row (a *segment*) a
-//! bucket that it touched: the sorted 64-bit hashes of its records, 8 bytes each. Among n records of a bucket, n²/2⁶⁵ are
-//! expected to be dropped wrongly: 3·10⁻⁸ at a million.
+//! hour; one without a readable event time goes to the bucket `timeless`. Each commit adds one row a bucket that it
+//! touched: the sorted 64-bit hashes of its records. Among n records of a bucket, n²/2⁶⁵ are expected to be dropped
+//! wrongly: 3·10⁻⁸ at a million.
 //!
 //! Buckets are loaded when a page first needs them, forgotten when too many are held, and trusted for as long as the
 //! checkpoint's version is the one this process wrote. Hashes are *staged* until their commit: what was not committed
 //! was not delivered for certain, so a memory whose commit failed is dropped as a whole.
 //!
+//! Of a large row a cold start reads only a Bloom filter (`filter`). What it says "no" to is new; what it says "maybe"
+//! to is a *doubt*, and the exact row is read before the record is judged, so nothing is dropped on a guess:
+//! load → [`Memory::doubts`] → [`Memory::confirmed`] → [`Memory::judge`]. The sums, for a million records in commits of
+//! 20,000, in write units of 1 kB, twice in a transaction:
+//!
+//! | | a row | a commit | a million |
+//! |---|---|---|---|
+//! | hashes alone, 8 bytes each | 160,000 bytes, 157 units | 314 | 15,700 |
+//! | filter, 512 + 3 bytes each, and exact row, 4 bytes each | 60,512 + 80,000 bytes, 60 + 79 units | 278 | 13,900 |
+//!
+//! With checkpoint and ledger, about 7 units a commit, that is about 14,250 of the 20,000 allowed; spread over the hours of
+//! a day, whose rows are smaller, 14,690. A cold start over rows of 20,000 reads 38 % of the bytes of the hashes alone
+//! when every record is new, 39 to 48 % when one of a hundred is known, and 88 % when every row is doubted.
+//!
 //! Rows of an hour outlive everything the API can still give of it. Timeless records may be given for ever, so one that
 //! is seen again when its row has not much longer to live is staged once more.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+mod bucket;
+mod filter;
+mod guard;
+mod held;
+mod limit;
+mod row;
+mod staged;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ports::{Row, Write};
-use crate::window::later;
+use crate::settings::MemoryLimits;
 
-/// One bucket of the memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Bucket {
-    /// Records of one hour, in hours since 1970 UTC.
-    Hour(i64),
-    /// Records without a readable event time.
-    Timeless,
-}
+use held::Held;
+use limit::Census;
+use row::{HASHES, MEMORY, Name};
+use staged::Staged;
 
-impl Bucket {
-    /// The bucket of a record.
-    pub fn of(event_time: Option<Timestamp>) -> Self {
-        let written = event_time.filter(|instant| instant.as_second() >= FIRST_NAMED_SECOND);
-        written.map_or(Self::Timeless, |instant| Self::Hour(instant.as_second().div_euclid(3600)))
-    }
-
-    fn name(self) -> String {
-        match self {
-            Self::Timeless => "timeless".to_owned(),
-            Self::Hour(hour) => Timestamp::from_second(hour.saturating_mul(3600))
-                .map_or_else(|_| format!("{hour}"), |start| start.strftime("%Y-%m-%dT%H").to_string()),
-        }
-    }
-
-    /// Inverse of [`Self::name`].
-    fn parse(name: &str) -> Option<Self> {
-        if name == "timeless" {
-            return Some(Self::Timeless);
-        }
-        let start: Timestamp = format!("{name}:00:00Z").parse().ok()?;
-        Some(Self::Hour(start.as_second().div_euclid(3600)))
-    }
-}
-
-/// Hashes are uniform already.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Uniform(u64);
-
-impl Hasher for Uniform {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-type Hashes = HashSet<u64, BuildHasherDefault<Uniform>>;
-
-/// A stored row of a bucket.
-#[derive(Debug, Clone)]
-struct Segment {
-    key: String,
-    expires_at: i64,
-    /// The hashes, kept only of rows small enough to be merged.
-    data: Bytes,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    hashes: Hashes,
-    /// Until when each hash is kept, epoch seconds; of timeless records alone.
-    kept_until: HashMap<u64, i64, BuildHasherDefault<Uniform>>,
-    segments: Vec<Segment>,
-    /// The batch that used it last.
-    used: u64,
-}
+pub use bucket::Bucket;
+pub use limit::{Forgotten, most_hashes_a_row};
 
 /// What is known of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,11 +67,13 @@ pub enum Verdict {
 pub struct Memory {
     space: String,
     held: BTreeMap<Bucket, Held>,
-    staged: BTreeMap<Bucket, Vec<u64>>,
+    staged: Staged,
+    limits: Option<MemoryLimits>,
+    census: Option<Census>,
     clock: u64,
 }
 
-/// A range of row keys to read, and the buckets that are complete once it was.
+/// A range of row keys to read, and the buckets that it is read for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Load {
     /// First key.
@@ -126,26 +83,16 @@ pub struct Load {
     buckets: Vec<Bucket>,
 }
 
-/// 0001-01-01T00:00:00Z: the names of earlier hours would not sort.
-const FIRST_NAMED_SECOND: i64 = -62_135_596_800;
-/// More hashes than this are not held beside the page at hand: about 24 MB.
-const MOST_HASHES: usize = 1_000_000;
+/// No more bytes than about these are held beside the page at hand: 2 million hashes of large rows, or 8 million in filters.
+const MOST_HELD_BYTES: usize = 24_000_000;
 /// Hours further apart than this are read in ranges of their own.
 const WIDEST_GAP_HOURS: i64 = 6;
 /// Longest range of one read.
 const WIDEST_READ_HOURS: i64 = 24;
-/// Rows of this size or more are left alone: merging them costs more writes than it ever saves reads.
-const MERGED_BELOW_BYTES: usize = 64 * 1024;
 /// So many small rows of one bucket become one.
-const MERGE_AT_SEGMENTS: usize = 16;
+const MERGE_AT_ROWS: usize = 16;
 /// More are not merged at once: each is a row of the commit.
 const MOST_MERGED: usize = 48;
-/// A merged row stays well below a row's limit.
-const MERGED_ROW_BYTES: usize = 256 * 1024;
-/// Hashes outlive the API's own memory by this much.
-const GRACE: SignedDuration = SignedDuration::from_hours(48);
-/// An event time in the far future must not keep a row for ever.
-const LONGEST_KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 impl Memory {
     /// An empty memory of the key space `space`.
@@ -160,45 +107,38 @@ impl Memory {
 
     /// What must be read before records of these buckets can be judged.
     pub fn loads(&self, buckets: &BTreeSet<Bucket>) -> Vec<Load> {
-        let mut loads = Vec::new();
-        let mut range: Option<(i64, i64)> = None;
-        for bucket in buckets.iter().filter(|bucket| !self.held.contains_key(bucket)) {
-            let Bucket::Hour(hour) = *bucket else {
-                loads.push(self.load(&[Bucket::Timeless]));
-                continue;
-            };
-            range = match range {
-                Some((first, last))
-                    if hour - last <= WIDEST_GAP_HOURS && hour - first < WIDEST_READ_HOURS =>
-                {
-                    Some((first, hour))
-                }
-                Some((first, last)) => {
-                    loads.push(self.load(&hours(first, last)));
-                    Some((hour, hour))
-                }
-                None => Some((hour, hour)),
-            };
-        }
-        if let Some((first, last)) = range {
-            loads.push(self.load(&hours(first, last)));
-        }
-        loads
+        let missing = || buckets.iter().filter(|bucket| !self.held.contains_key(bucket));
+        let timeless = missing().filter(|bucket| **bucket == Bucket::Timeless).map(|bucket| vec![*bucket]);
+        let records = ranges(missing().filter_map(|bucket| match bucket {
+            Bucket::Hour(hour) => Some(*hour),
+            Bucket::Content(_) | Bucket::Timeless => None,
+        }));
+        let contents = ranges(missing().filter_map(|bucket| match bucket {
+            Bucket::Content(hour) => Some(*hour),
+            Bucket::Hour(_) | Bucket::Timeless => None,
+        }));
+        let records = records.into_iter().map(|range| range.map(Bucket::Hour).collect());
+        let contents = contents.into_iter().map(|range| range.map(Bucket::Content).collect());
+        timeless.chain(records).chain(contents).map(|loaded: Vec<Bucket>| self.load(&loaded)).collect()
     }
 
-    /// The read that loads everything from the hour of `from` on, `to` being the present.
+    /// The read that loads all records from the hour of `from` on, `to` being the present.
     pub fn load_from(&self, from: Timestamp, to: Timestamp) -> Load {
-        let (first, last) = (from.as_second().div_euclid(3600), to.as_second().div_euclid(3600));
-        let mut buckets = hours(first, last.max(first));
-        buckets.push(Bucket::Timeless);
+        let buckets: Vec<Bucket> = hours(from, to).map(Bucket::Hour).chain([Bucket::Timeless]).collect();
+        self.load(&buckets)
+    }
+
+    /// The read that loads all content that became available from the hour of `from` on, `to` being the present.
+    pub fn load_content_from(&self, from: Timestamp, to: Timestamp) -> Load {
+        let buckets: Vec<Bucket> = hours(from, to).map(Bucket::Content).collect();
         self.load(&buckets)
     }
 
     fn load(&self, buckets: &[Bucket]) -> Load {
-        let key = |bucket: Option<&Bucket>| bucket.map_or_else(String::new, |known| known.name());
+        let name = |bucket: Option<&Bucket>| bucket.map_or_else(String::new, |known| known.name());
         Load {
-            first: format!("memory#{}#{}#", self.space, key(buckets.first())),
-            last: format!("memory#{}#{}#~", self.space, key(buckets.last())),
+            first: format!("{MEMORY}{}#{}#", self.space, name(buckets.first())),
+            last: format!("{MEMORY}{}#{}#~", self.space, name(buckets.last())),
             buckets: buckets.to_vec(),
         }
     }
@@ -210,197 +150,245 @@ impl Memory {
             .buckets
             .iter()
             .filter(|bucket| !self.held.contains_key(bucket))
-            .map(|bucket| (*bucket, Held { used: self.clock, ..Held::default() }))
+            .map(|bucket| (*bucket, Held::used_at(self.clock)))
             .collect();
-        for row in rows {
-            let Some(bucket) = self.bucket_of_key(&row.key) else { continue };
+        for stored in rows {
+            let Some((bucket, version)) = row::parse_key(MEMORY, &self.space, &stored.key) else { continue };
             let Some(held) = fresh.get_mut(&bucket) else { continue };
-            let data = row.data.unwrap_or_default();
-            held.hashes.extend(hashes_in(&data));
-            held.take_in(bucket, row.key, row.expires_at, data);
+            held.take_in(bucket, version, row::read(&stored));
         }
         self.held.append(&mut fresh);
     }
 
-    fn bucket_of_key(&self, key: &str) -> Option<Bucket> {
-        let rest = key.strip_prefix("memory#")?.strip_prefix(self.space.as_str())?.strip_prefix('#')?;
-        Bucket::parse(rest.split('#').next()?)
+    /// The exact rows that must be read before these records, whose buckets are loaded, can be judged: those behind a
+    /// filter that says "maybe" to one that is not known for certain. Neighbours are read together.
+    pub fn doubts(&self, wanted: &[(Bucket, u64)]) -> Vec<Load> {
+        let mut doubted: BTreeMap<Bucket, BTreeSet<&str>> = BTreeMap::new();
+        for (bucket, hash) in wanted {
+            let Some(held) = self.held.get(bucket).filter(|_| !self.staged.contains(*bucket, *hash)) else {
+                continue;
+            };
+            let mut versions = held.doubts(*hash).peekable();
+            if versions.peek().is_some() && held.kept_until(*hash).is_none() {
+                doubted.entry(*bucket).or_default().extend(versions);
+            }
+        }
+        let loads = doubted.iter().flat_map(|(bucket, versions)| {
+            let runs = self.held.get(bucket).map(|held| held.runs(|version| versions.contains(version)));
+            let key = |version: &str| Name { space: &self.space, bucket: *bucket, version }.key(HASHES);
+            runs.into_iter().flatten().map(move |run| Load {
+                first: key(run.start()),
+                last: key(run.end()),
+                buckets: vec![*bucket],
+            })
+        });
+        loads.collect()
+    }
+
+    /// Takes in the rows of a read that [`Self::doubts`] asked for. A row that is missing or damaged counts as empty:
+    /// its records are sent again, which is better than to lose some.
+    pub fn confirmed(&mut self, load: &Load, rows: Vec<Row>) {
+        let stored: HashMap<(Bucket, &str), &Bytes> =
+            rows.iter().filter_map(|row| exact_half(&self.space, row)).collect();
+        let version = |key| row::parse_key(HASHES, &self.space, key).map(|(_, version)| version.to_owned());
+        let Some((first, last)) = version(&load.first).zip(version(&load.last)) else { return };
+        for bucket in &load.buckets {
+            if let Some(held) = self.held.get_mut(bucket) {
+                held.open(first.clone()..=last.clone(), |it| {
+                    stored.get(&(*bucket, it)).map(|data| &data[..])
+                });
+            }
+        }
     }
 
     /// What is known of the record. A row that ends before `enough`, epoch seconds, ends too soon.
     pub fn judge(&self, bucket: Bucket, hash: u64, enough: i64) -> Verdict {
-        debug_assert!(self.held.contains_key(&bucket), "a bucket is loaded before its records are judged");
-        let Some(held) = self.held.get(&bucket).filter(|held| held.hashes.contains(&hash)) else {
+        if self.staged.contains(bucket, hash) {
+            return Verdict::Known;
+        }
+        let held = self.held.get(&bucket);
+        debug_assert!(held.is_some(), "a bucket is loaded before its records are judged");
+        let Some(end) = held.and_then(|rows| rows.kept_until(hash)) else {
+            debug_assert!(
+                held.is_none_or(|rows| rows.doubts(hash).next().is_none()),
+                "doubts of {bucket:?} are settled before its records are judged"
+            );
             return Verdict::New;
         };
-        match held.kept_until.get(&hash) {
-            Some(end) if *end < enough => Verdict::Ending,
-            _ => Verdict::Known,
-        }
+        // What else has a time cannot be given for longer than its row is kept.
+        if bucket == Bucket::Timeless && end < enough { Verdict::Ending } else { Verdict::Known }
     }
 
     /// Remembers the record, unless it is known for long enough, and gives what was known of it before. A memory whose
     /// commit does not happen must be dropped.
     pub fn stage(&mut self, bucket: Bucket, hash: u64, enough: i64) -> Verdict {
         let verdict = self.judge(bucket, hash, enough);
-        let held = self.held.entry(bucket).or_default();
-        held.used = self.clock;
-        if verdict == Verdict::Known {
-            return verdict;
+        self.held.entry(bucket).or_default().used = self.clock;
+        if verdict != Verdict::Known {
+            self.staged.insert(bucket, hash);
         }
-        held.hashes.insert(hash);
-        // Until its commit says for how long it is kept.
-        held.kept_until.remove(&hash);
-        self.staged.entry(bucket).or_default().push(hash);
         verdict
     }
 
-    /// How many buckets the staged records touch: the rows that their commit will need.
+    /// How many buckets the staged records touch.
     pub fn staged_buckets(&self) -> usize {
-        self.staged.len()
+        self.staged.buckets().count()
     }
 
-    /// How many hashes the largest of those rows will hold.
+    /// How many hashes are staged of the bucket with the most.
     pub fn most_staged(&self) -> usize {
-        self.staged.values().map(Vec::len).max().unwrap_or(0)
+        self.staged.largest()
     }
 
     /// Whether a record of this bucket would touch one more.
     pub fn is_staged(&self, bucket: Bucket) -> bool {
-        self.staged.contains_key(&bucket)
+        self.staged.touches(bucket)
+    }
+
+    /// How many rows the staged hashes need in their commit.
+    pub fn staged_rows(&self) -> usize {
+        self.staged.rows()
+    }
+
+    /// How many it would be with one more hash of this bucket.
+    pub fn rows_with(&self, bucket: Bucket) -> usize {
+        self.staged.rows_with(bucket)
     }
 
     /// The rows that the commit with this version must hold. Times in UTC; `retention` is how long the API keeps records.
     pub fn rows(&self, version: u64, now: Timestamp, retention: SignedDuration) -> Vec<Write> {
-        self.staged
-            .iter()
-            .map(|(bucket, hashes)| {
-                let mut sorted = hashes.clone();
-                sorted.sort_unstable();
-                Write::Put(self.row(
-                    *bucket,
-                    &format!("{version:012}"),
-                    bytes_of(&sorted),
-                    expiry(*bucket, now, retention),
-                ))
-            })
-            .collect()
-    }
-
-    fn row(&self, bucket: Bucket, version: &str, data: Bytes, expires_at: i64) -> Row {
-        Row {
-            key: format!("memory#{}#{}#{version}", self.space, bucket.name()),
-            data: Some(data),
-            expires_at: Some(expires_at),
-            ..Row::default()
+        let mut writes = Vec::with_capacity(self.staged_rows());
+        for (bucket, rows) in self.staged.sorted_rows() {
+            let expires_at = row::expiry(bucket, now, retention);
+            for (index, sorted) in rows.iter().enumerate() {
+                // Most often there is one row; further ones sort behind it and before those of the next version.
+                let named =
+                    if index == 0 { format!("{version:012}") } else { format!("{version:012}.{index:06}") };
+                let name = Name { space: &self.space, bucket, version: &named };
+                writes.extend(name.puts(sorted, expires_at));
+            }
         }
+        writes
     }
 
-    /// The commit with these rows happened: what was staged is remembered for good.
+    /// The commit with these rows happened: what was staged is remembered for good, and what was deleted is forgotten.
     pub fn committed(&mut self, writes: &[Write]) {
         self.staged.clear();
+        let mut deleted: BTreeMap<Bucket, Vec<&str>> = BTreeMap::new();
         for write in writes {
             match write {
-                Write::Put(row) => {
-                    let Some(bucket) = self.bucket_of_key(&row.key) else { continue };
-                    let Some(held) = self.held.get_mut(&bucket) else { continue };
-                    let data = row.data.clone().unwrap_or_default();
-                    held.take_in(bucket, row.key.clone(), row.expires_at, data);
-                }
+                Write::Put(stored) => self.note_put(stored),
                 Write::Delete(key) => {
-                    let Some(bucket) = self.bucket_of_key(key) else { continue };
-                    let Some(held) = self.held.get_mut(&bucket) else { continue };
-                    held.segments.retain(|segment| segment.key != *key);
+                    if let Some(census) = &mut self.census {
+                        census.delete(&self.space, key);
+                    }
+                    if let Some((bucket, version)) = row::parse_key(MEMORY, &self.space, key) {
+                        deleted.entry(bucket).or_default().push(version);
+                    }
                 }
                 Write::Add(_) => {}
             }
         }
+        for (bucket, versions) in deleted {
+            if let Some(held) = self.held.get_mut(&bucket) {
+                held.remove(&versions);
+            }
+        }
     }
 
-    /// A page begins: drops the buckets used longest ago until few enough hashes are held. Staged ones stay.
+    /// A row of this process: it comes after its filter, if it has one, and needs no read later.
+    fn note_put(&mut self, stored: &Row) {
+        if let Some(census) = &mut self.census {
+            census.put(&self.space, stored);
+        }
+        if let Some((bucket, version)) = row::parse_key(MEMORY, &self.space, &stored.key)
+            && let Some(held) = self.held.get_mut(&bucket)
+        {
+            held.take_in(bucket, version, row::read(stored));
+        }
+        if let Some(((bucket, version), rests)) = exact_half(&self.space, stored)
+            && let Some(held) = self.held.get_mut(&bucket)
+        {
+            held.open(version.to_owned()..=version.to_owned(), |_| Some(&rests[..]));
+        }
+    }
+
+    /// A page begins: drops the buckets used longest ago until little enough is held. Staged ones stay.
     pub fn page_begins(&mut self) {
         self.clock += 1;
-        let mut total: usize = self.held.values().map(|held| held.hashes.len()).sum();
-        while total > MOST_HASHES {
-            let droppable = self.held.iter().filter(|(bucket, _)| !self.staged.contains_key(bucket));
+        let mut total: usize = self.held.values().map(Held::bytes).sum();
+        while total > MOST_HELD_BYTES {
+            let droppable = self.held.iter().filter(|(bucket, _)| !self.staged.touches(**bucket));
             let Some(oldest) = droppable.min_by_key(|(_, held)| held.used).map(|(bucket, _)| *bucket) else {
                 return;
             };
-            total -= self.held.remove(&oldest).map_or(0, |held| held.hashes.len());
+            total -= self.held.remove(&oldest).map_or(0, |held| held.bytes());
         }
     }
 
     /// The writes that make one row of many small ones, of one bucket at a time; empty when there is nothing to gain.
-    /// The merged row expires when the last of its parts would have.
+    /// The merged row expires when the last of its parts would have. Pairs are large, and stay as they are.
     pub fn merge(&self, version: u64) -> Vec<Write> {
         for (bucket, held) in &self.held {
-            let mut bytes = 0;
-            let small: Vec<&Segment> = held
-                .segments
+            let mut hashes = 0;
+            let mut small = held.mergeable();
+            let count = small
                 .iter()
-                .filter(|segment| !segment.data.is_empty())
-                .take_while(|segment| {
-                    bytes += segment.data.len();
-                    bytes <= MERGED_ROW_BYTES
-                })
                 .take(MOST_MERGED)
-                .collect();
-            if small.len() < MERGE_AT_SEGMENTS {
+                .take_while(|(_, row, _)| {
+                    hashes += row.len();
+                    hashes <= self.staged.row_cap(*bucket)
+                })
+                .count();
+            if count < MERGE_AT_ROWS {
                 continue;
             }
-            let mut merged: Vec<u64> = small.iter().flat_map(|segment| hashes_in(&segment.data)).collect();
+            small.truncate(count);
+            let mut merged: Vec<u64> = small.iter().flat_map(|(_, row, _)| row.iter().copied()).collect();
             merged.sort_unstable();
             merged.dedup();
-            let expires_at = small.iter().map(|segment| segment.expires_at).max().unwrap_or(i64::MAX);
-            let mut writes = vec![Write::Put(self.row(
-                *bucket,
-                &format!("{version:012}m"),
-                bytes_of(&merged),
-                expires_at,
-            ))];
-            writes.extend(small.iter().map(|segment| Write::Delete(segment.key.clone())));
+            let expires_at = small.iter().map(|(_, _, end)| *end).max().unwrap_or(i64::MAX);
+            let named = format!("{version:012}m");
+            let mut writes =
+                Name { space: &self.space, bucket: *bucket, version: &named }.puts(&merged, expires_at);
+            writes.extend(small.iter().flat_map(|(old, _, _)| {
+                Name { space: &self.space, bucket: *bucket, version: old }.deletes(row::Form::Single)
+            }));
             return writes;
         }
         Vec::new()
     }
 }
 
-impl Held {
-    /// Notes a row of this bucket whose hashes are held already.
-    fn take_in(&mut self, bucket: Bucket, key: String, expires_at: Option<i64>, data: Bytes) {
-        let row_end = expires_at.unwrap_or(i64::MAX);
-        if bucket == Bucket::Timeless {
-            for hash in hashes_in(&data) {
-                let end = self.kept_until.entry(hash).or_insert(row_end);
-                *end = row_end.max(*end);
+/// Bucket, version and bytes of an exact row behind a filter.
+fn exact_half<'r>(space: &str, stored: &'r Row) -> Option<((Bucket, &'r str), &'r Bytes)> {
+    Some((row::parse_key(HASHES, space, &stored.key)?, stored.data.as_ref()?))
+}
+
+fn hours(from: Timestamp, to: Timestamp) -> RangeInclusive<i64> {
+    let (first, last) = (from.as_second().div_euclid(3600), to.as_second().div_euclid(3600));
+    first..=last.max(first)
+}
+
+/// Few ranges that cover the hours, which come in order.
+fn ranges(hours: impl Iterator<Item = i64>) -> Vec<RangeInclusive<i64>> {
+    let mut ranges: Vec<RangeInclusive<i64>> = Vec::new();
+    for hour in hours {
+        match ranges.last_mut() {
+            Some(range)
+                if hour - range.end() <= WIDEST_GAP_HOURS && hour - range.start() < WIDEST_READ_HOURS =>
+            {
+                *range = *range.start()..=hour;
             }
+            _ => ranges.push(hour..=hour),
         }
-        // A large row is never merged, so its bytes are not needed again.
-        let small = if data.len() < MERGED_BELOW_BYTES { data } else { Bytes::new() };
-        self.segments.push(Segment { key, expires_at: row_end, data: small });
     }
-}
-
-fn hours(first: i64, last: i64) -> Vec<Bucket> {
-    (first..=last).map(Bucket::Hour).collect()
-}
-
-fn expiry(bucket: Bucket, now: Timestamp, retention: SignedDuration) -> i64 {
-    let event_end = match bucket {
-        Bucket::Hour(hour) => hour.saturating_add(1).saturating_mul(3600),
-        Bucket::Timeless => 0,
-    };
-    let kept_from = event_end.clamp(now.as_second(), later(now, LONGEST_KEPT).as_second());
-    kept_from + retention.as_secs() + GRACE.as_secs()
-}
-
-fn bytes_of(hashes: &[u64]) -> Bytes {
-    hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect::<Vec<u8>>().into()
-}
-
-fn hashes_in(data: &Bytes) -> impl Iterator<Item = u64> + '_ {
-    data.chunks_exact(8).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes))
+    ranges
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_filter;
+#[cfg(test)]
+mod tests_limit;

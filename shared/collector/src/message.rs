@@ -10,22 +10,30 @@ use crate::settings::Settings;
 /// Finds the tag of a record.
 #[derive(Debug)]
 pub struct Tags {
-    /// Every tag the service can give; the last one is for records without a known value.
+    /// Every tag the service has given or can give. Of those that are declared, the last one is for records without a
+    /// known value.
     tags: Vec<String>,
-    /// Values in lower case with the index of their tag.
+    /// Values with the index of their tag: in lower case those that are declared, as they came those that were met.
     routes: Vec<(String, usize)>,
+    /// What tags made of a record's own value begin with.
+    prefix: Option<String>,
 }
+
+/// A tag has no more characters.
+const LONGEST_TAG: usize = 1_024;
+/// Values whose tag is found without making it anew. Each further one costs time; its tag is kept once like the others.
+const MOST_VALUES: usize = 1_000;
 
 impl Tags {
     /// The tags of a service under its settings.
     pub fn new(settings: &Settings) -> Self {
         if let Some(tag) = &settings.override_tag {
-            return Self { tags: vec![tag.clone()], routes: Vec::new() };
+            return Self { tags: vec![tag.clone()], routes: Vec::new(), prefix: None };
         }
         let environment = settings.environment_label();
         let filled = |pattern: &str| pattern.replace("{env}", &environment);
         match &settings.service.tag {
-            Tag::Fixed(pattern) => Self { tags: vec![filled(pattern)], routes: Vec::new() },
+            Tag::Fixed(pattern) => Self { tags: vec![filled(pattern)], routes: Vec::new(), prefix: None },
             Tag::ByField { routes, otherwise, .. } => Self {
                 tags: routes.iter().map(|(_, pattern)| filled(pattern)).chain([filled(otherwise)]).collect(),
                 routes: routes
@@ -33,6 +41,12 @@ impl Tags {
                     .enumerate()
                     .map(|(index, (value, _))| (value.to_lowercase(), index))
                     .collect(),
+                prefix: None,
+            },
+            Tag::Suffixed { prefix, otherwise, .. } => Self {
+                tags: vec![filled(&format!("{prefix}{otherwise}"))],
+                routes: Vec::new(),
+                prefix: Some(filled(prefix)),
             },
         }
     }
@@ -44,7 +58,10 @@ impl Tags {
 
     /// Index of the tag for a record whose routing member is `raw_value`: a string, or an array of strings whose first
     /// known one counts.
-    pub fn index(&self, raw_value: Option<&[u8]>) -> usize {
+    pub fn index(&mut self, raw_value: Option<&[u8]>) -> usize {
+        if self.prefix.is_some() {
+            return raw_value.map_or(0, |raw| self.suffixed(raw));
+        }
         let otherwise = self.tags.len() - 1;
         let Some(raw) = raw_value.filter(|_| !self.routes.is_empty()) else { return otherwise };
         if let Some(text) = plain_string(raw) {
@@ -62,17 +79,46 @@ impl Tags {
             .unwrap_or(otherwise)
     }
 
+    /// Index of the tag that ends in this value; 0 when nothing of the value can stand in a tag.
+    fn suffixed(&mut self, raw_value: &[u8]) -> usize {
+        let known = plain_string(raw_value)
+            .and_then(|text| self.routes.iter().find(|(value, _)| value == text))
+            .map(|(_, index)| *index);
+        if let Some(index) = known {
+            return index;
+        }
+        let text: Option<String> = serde_json::from_slice(raw_value).ok();
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let Some(tag) = text.as_deref().and_then(|value| tag_ending_in(prefix, value)) else { return 0 };
+        let index = self.tags.iter().position(|other| *other == tag).unwrap_or_else(|| {
+            self.tags.push(tag);
+            self.tags.len() - 1
+        });
+        if self.routes.len() < MOST_VALUES {
+            self.routes.extend(text.map(|value| (value, index)));
+        }
+        index
+    }
+
     fn route(&self, value: &str) -> Option<usize> {
         let exact = self.routes.iter().find(|(known, _)| known.eq_ignore_ascii_case(value));
         exact.map(|(_, index)| *index)
     }
 }
 
+/// The tag that ends in a record's own value; none when nothing of the value can stand in a tag.
+fn tag_ending_in(prefix: &str, value: &str) -> Option<String> {
+    let room = LONGEST_TAG.saturating_sub(prefix.len());
+    let characters = value.chars().map(|c| c.to_ascii_lowercase()).filter(char::is_ascii_alphanumeric);
+    let level: String = characters.take(room).collect();
+    (!level.is_empty()).then(|| format!("{prefix}{level}"))
+}
+
 /// The members that one pass over a record picks, in the order of [`Picked`].
 pub fn paths(service: &'static Service) -> Vec<&'static [&'static str]> {
     match &service.tag {
         Tag::Fixed(_) => vec![service.event_time],
-        Tag::ByField { field, .. } => vec![service.event_time, field],
+        Tag::ByField { field, .. } | Tag::Suffixed { field, .. } => vec![service.event_time, field],
     }
 }
 
@@ -147,11 +193,95 @@ fn push_on_one_line(line: &mut Vec<u8>, text: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
+    use crate::service::{Family, Period, Query, Rate, WindowRule};
+    use crate::settings::document::resolve;
 
     fn written(record: &str, is_object: bool) -> String {
         let mut messages = Messages::new(Some("pr\"od"), "17");
         String::from_utf8(messages.write(record.as_bytes(), is_object).to_vec()).unwrap()
+    }
+
+    static FEED: Service = Service {
+        input: "content",
+        name: "mail",
+        aliases: &[],
+        function: "content-mail",
+        query: Query::Content { content_type: "Audit.Mail" },
+        event_time: &["CreationTime"],
+        window: WindowRule {
+            max: SignedDuration::from_hours(24),
+            lookback: SignedDuration::from_hours(1),
+            retention: SignedDuration::from_hours(167),
+        },
+        tag: Tag::Suffixed { prefix: "my.content.{env}.", field: &["Workload"], otherwise: "general" },
+        period: Period { default_seconds: 300, minimum_seconds: 60 },
+        rate: Rate { requests: 2_000, seconds: 60, budget: "content" },
+        permission: "",
+    };
+
+    fn tags(override_tag: Option<&str>) -> Tags {
+        static FAMILY: Family = Family { input: "content", aliases: &[], clouds: &[], services: &[&FEED] };
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let document = serde_json::json!({"inputs": {}});
+        let resolved = resolve(&document, &[&FAMILY], FEED.function, None, now).unwrap();
+        let override_tag = override_tag.map(str::to_owned);
+        Tags::new(&Settings { environment: Some("pr od".to_owned()), override_tag, ..resolved.settings })
+    }
+
+    #[test]
+    fn a_record_goes_to_the_tag_of_its_workload_whatever_that_is() {
+        let long = format!("\"{}\"", "Ab-".repeat(2_000));
+        let level: String = "ab".chars().cycle().take(LONGEST_TAG - "my.content.pr_od.".len()).collect();
+        let cut = format!("my.content.pr_od.{level}");
+        let table: [(Option<&str>, &str); 17] = [
+            (Some("\"Exchange\""), "my.content.pr_od.exchange"),
+            (Some("\"AzureActiveDirectory\""), "my.content.pr_od.azureactivedirectory"),
+            (Some("\"Not-Yet Invented_2031!\""), "my.content.pr_od.notyetinvented2031"),
+            (Some("\"365\""), "my.content.pr_od.365"),
+            (Some("\"\\u0045xchange\""), "my.content.pr_od.exchange"),
+            (Some("\"Éxchange\""), "my.content.pr_od.xchange"),
+            (Some("\"my.other.tag\""), "my.content.pr_od.myothertag"),
+            (Some("\"a\\nb\""), "my.content.pr_od.ab"),
+            (None, "my.content.pr_od.general"),
+            (Some("null"), "my.content.pr_od.general"),
+            (Some("7"), "my.content.pr_od.general"),
+            (Some("true"), "my.content.pr_od.general"),
+            (Some("[\"Exchange\"]"), "my.content.pr_od.general"),
+            (Some("{}"), "my.content.pr_od.general"),
+            (Some("\"\""), "my.content.pr_od.general"),
+            (Some("\"-._ ü\""), "my.content.pr_od.general"),
+            (Some(&long), &cut),
+        ];
+        let mut tags = tags(None);
+        // Once more each: what was met before is found again.
+        for (raw, expected) in table.into_iter().chain(table) {
+            let index = tags.index(raw.map(str::as_bytes));
+            assert_eq!(tags.get(index), expected, "{raw:?}");
+            assert!(tags.get(index).len() <= LONGEST_TAG);
+        }
+    }
+
+    #[test]
+    fn workloads_that_nobody_can_count_have_their_tags_all_the_same() {
+        let mut tags = tags(None);
+        for round in 0..2 {
+            for number in 0..3 * MOST_VALUES {
+                let index = tags.index(Some(format!("\"W{number}\"").as_bytes()));
+                assert_eq!(tags.get(index), format!("my.content.pr_od.w{number}"), "round {round}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_override_replaces_the_tag_and_no_workload_is_appended() {
+        let mut tags = tags(Some("my.own.tag"));
+        for raw in [None, Some("\"Exchange\""), Some("7")] {
+            let index = tags.index(raw.map(str::as_bytes));
+            assert_eq!(tags.get(index), "my.own.tag");
+        }
     }
 
     #[test]

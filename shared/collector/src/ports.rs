@@ -44,11 +44,71 @@ pub struct PageRequest {
 pub struct Page {
     /// The raw bytes of each record, slices of the page's body.
     pub records: Vec<Bytes>,
+    /// Content that the page names instead of holding records (content feeds alone).
+    pub blobs: Vec<Blob>,
     /// The next page, or `None` after the last one. A page may be empty and still have a next one. A source gives no link
     /// that was followed before in the same walk: that would be a circle, and is an error.
     pub next: Option<String>,
     /// What the operator should know, for example a deprecation header.
     pub warnings: Vec<String>,
+}
+
+/// A content blob that a listing page names: an array of records behind a URI of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// `contentId`: the same blob has the same id in every listing.
+    pub id: String,
+    /// `contentUri`, as the API gave it.
+    pub uri: String,
+    /// `contentCreated`: when it became available.
+    pub created: Timestamp,
+    /// `contentExpiration`: from then on it cannot be had.
+    pub expires: Timestamp,
+}
+
+/// What comes of the blobs that are being fetched.
+#[derive(Debug, Clone)]
+pub enum Fetched {
+    /// Some records of one blob, in their order.
+    Part {
+        /// Index of the blob among those that were asked for.
+        blob: usize,
+        /// Their raw bytes.
+        records: Vec<Bytes>,
+    },
+    /// A blob came to its end; each one does once.
+    Ended {
+        /// Index of the blob among those that were asked for.
+        blob: usize,
+        /// How.
+        end: BlobEnd,
+    },
+    /// Nothing came before the instant asked for; more will.
+    NotYet,
+    /// Every blob has ended.
+    AllEnded,
+}
+
+/// How a blob came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlobEnd {
+    /// All of its records were given.
+    Complete,
+    /// It could not be had, or not to its end, for this reason; it may be had later.
+    Failed(String),
+    /// The API keeps it no longer, in its own words.
+    Gone(String),
+}
+
+/// What a source is told when an invocation begins.
+#[derive(Debug, Clone)]
+pub struct Preparation {
+    /// Everything must have ended by then.
+    pub deadline: Timestamp,
+    /// What [`Source::memo`] gave when the checkpoint was written last; empty the first time.
+    pub memo: Map<String, Value>,
+    /// Nothing may be changed on the API's side (a dry run, a check).
+    pub is_dry: bool,
 }
 
 /// Why a source has no page, by what the run loop can do about it.
@@ -74,6 +134,9 @@ pub enum SourceError {
         /// The API's own words.
         message: String,
     },
+    /// There is nothing to read yet and nothing is wrong, in words for the operator; the window is asked for again.
+    #[error("{0}")]
+    NotReady(String),
     /// The deadline came first; nothing is wrong.
     #[error("out of time")]
     OutOfTime,
@@ -94,11 +157,23 @@ pub struct SourceStats {
 /// Where records come from.
 pub trait Source: Send {
     /// Logs in, so that a first page needs no more than its own request. Called once, beside `Sink::prepare`.
-    fn prepare(&mut self, deadline: Timestamp) -> impl Future<Output = Result<(), SourceError>> + Send;
+    fn prepare(&mut self, preparation: &Preparation) -> impl Future<Output = Result<(), SourceError>> + Send;
 
     /// Fetches one page. The same request may be made again at any time and gives at least the records that exist
     /// by then; order, repeats and late records are the caller's matter.
     fn page(&mut self, request: &PageRequest) -> impl Future<Output = Result<Page, SourceError>> + Send;
+
+    /// Begins to fetch blobs, several side by side; what was not ended of an earlier call is given up. The answers come
+    /// from [`Source::fetched`].
+    fn fetch(&mut self, blobs: Vec<Blob>, deadline: Timestamp);
+
+    /// The next thing that comes of the blobs, in whatever order they come; `NotYet` when nothing did before `until`.
+    /// An error ends the fetch: blobs that have not ended were not had, and may be asked for again.
+    fn fetched(&mut self, until: Timestamp) -> impl Future<Output = Result<Fetched, SourceError>> + Send;
+
+    /// What the source wants to know again when the next invocation begins, for example how much of a request budget
+    /// is used: small, and no secret. It is stored with each commit.
+    fn memo(&self) -> Map<String, Value>;
 
     /// A short text that changes whenever the query does (endpoint, filter, page size), the window aside: a stored
     /// page link of another query is not followed.

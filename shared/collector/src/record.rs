@@ -31,6 +31,13 @@ impl HashKey {
         }
         Some(Self(key))
     }
+
+    /// Keyed hash of a name, for example a content id.
+    pub fn of_name(&self, name: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
 }
 
 impl std::fmt::Debug for HashKey {

@@ -60,8 +60,11 @@ pub struct Report {
     pub late: u64,
     /// Bytes of frames delivered, before compression.
     pub bytes_sent: u64,
-    /// Content URIs put into the retry queue.
+    /// Content URIs that failed and wait in the retry queue, those that failed once more included.
     pub failed_uris: u64,
+    /// Content URIs whose content cannot be had any more; each has a warning, so the answer does not repeat the count.
+    #[serde(skip)]
+    pub lost_uris: u64,
     /// Answers of the API that asked for patience.
     pub throttled: u64,
     /// Events delivered, by tag.
@@ -97,6 +100,7 @@ impl Report {
             late: 0,
             bytes_sent: 0,
             failed_uris: 0,
+            lost_uris: 0,
             throttled: 0,
             tables: BTreeMap::new(),
             warnings: Vec::new(),

@@ -75,6 +75,27 @@ pub enum Query {
         /// Further request headers as (name, value).
         headers: &'static [(&'static str, &'static str)],
     },
+    /// A content feed of the Office 365 Management Activity API: the listing pages of a window name content blobs, and
+    /// each blob is an array of records. Windows lie on `contentCreated`, the instant at which a blob became available.
+    Content {
+        /// `contentType`, for example `Audit.Exchange`.
+        content_type: &'static str,
+    },
+    /// The content URIs that failed in the content feeds of the same input: no listing of its own, each feed's queue is
+    /// worked off under that feed's lease and record memory.
+    FailedContent,
+}
+
+impl Query {
+    /// Whether there is no window and no page to ask for.
+    pub fn has_no_listing(&self) -> bool {
+        matches!(self, Self::FailedContent)
+    }
+
+    /// Whether positions are instants at which content became available, and not the records' own times.
+    pub fn is_content(&self) -> bool {
+        matches!(self, Self::Content { .. })
+    }
 }
 
 /// The comparison operators that an endpoint documents for its time field.
@@ -109,6 +130,15 @@ pub enum Tag {
         /// (value, tag), compared without regard to case.
         routes: &'static [(&'static str, &'static str)],
         /// Tag of a record without a known value.
+        otherwise: &'static str,
+    },
+    /// The last level of the tag is a member of the record, in lower case and without anything outside `[a-z0-9]`.
+    Suffixed {
+        /// The tag up to that level, with its last dot.
+        prefix: &'static str,
+        /// The member, outermost name first.
+        field: &'static [&'static str],
+        /// The last level for a record without a usable value.
         otherwise: &'static str,
     },
 }

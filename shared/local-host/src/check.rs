@@ -1,16 +1,18 @@
 //! Tries everything that a run needs, and ships nothing.
 //!
-//! Each enabled service logs in and asks for one page of the last hour; each output is tried with a handshake; an
-//! existing state file is opened for reading. Every finding is told as soon as it is known, good ones included.
+//! Each enabled service logs in and asks for one page of the last hour, the retry service of content feeds excepted, which
+//! has none; no subscription is started. Each output is tried with a handshake; an existing state file is opened for
+//! reading. Every finding is told as soon as it is known, good ones included.
 
 use std::sync::Arc;
 
-use collector::ports::{Clock, PageRequest, Source, SourceError};
+use collector::ports::{Clock, Page, PageRequest, Preparation, Source, SourceError};
 use collector::settings::Settings;
 use collector::window::Window;
 use devo::DevoConfig;
 use jiff::{SignedDuration, Timestamp, Unit};
 use microsoft::Microsoft;
+use serde_json::Map;
 
 use crate::config::{Configuration, OutputPlan, Receiver};
 use crate::store::FileStore;
@@ -81,8 +83,13 @@ async fn check_service(
         deadline: now + TIME,
     };
     let mut source = microsoft.source(clock);
-    if let Err(refused) = source.prepare(request.deadline).await {
+    // A check starts no subscription.
+    let preparation = Preparation { deadline: request.deadline, memo: Map::new(), is_dry: true };
+    if let Err(refused) = source.prepare(&preparation).await {
         return judge(refused);
+    }
+    if settings.service.query.has_no_listing() {
+        return (Verdict::Good, "login works; it has no first page of its own".to_owned());
     }
     match source.page(&request).await {
         Ok(page) => {
@@ -95,13 +102,18 @@ async fn check_service(
             }
             (
                 Verdict::Good,
-                format!(
-                    "login and first page work, {} records in the last hour's first page",
-                    page.records.len()
-                ),
+                format!("login and first page work, {} in the last hour's first page", contents_of(&page)),
             )
         }
         Err(refused) => judge(refused),
+    }
+}
+
+fn contents_of(page: &Page) -> String {
+    if page.blobs.is_empty() {
+        format!("{} records", page.records.len())
+    } else {
+        format!("{} content blobs", page.blobs.len())
     }
 }
 
@@ -111,6 +123,7 @@ fn judge(refused: SourceError) -> (Verdict, String) {
             Verdict::Warning,
             format!("the API asks to come back at {until}; nothing else is known to be wrong"),
         ),
+        SourceError::NotReady(why) => (Verdict::Warning, one_line(&why)),
         SourceError::OutOfTime => (
             Verdict::Problem,
             format!("no answer within {} s; check the network and a proxy", TIME.as_secs()),

@@ -23,11 +23,15 @@ use microsoft::{Microsoft, check_credentials};
 use crate::config::Configuration;
 use crate::outputs::Outputs;
 use crate::schedule::Turn;
-use crate::stop::{Stop, Stoppable};
+use crate::stop::{Purpose, Stop, Stoppable};
 use crate::store::FileStore;
 
 /// Time of one invocation. Long work is several of them: a killed process keeps its services locked no longer.
 const INVOCATION: SignedDuration = SignedDuration::from_secs(60);
+
+/// The service that retries failed content passes over a feed that is at work. With the same period and the same start it
+/// would find all of them at work each time: it follows them by this.
+const FEEDS_FIRST: Duration = Duration::from_secs(30);
 
 /// How `collector::settings` begins a remark about an input that no family knows.
 const UNKNOWN_INPUT: &str = "another input: ";
@@ -186,6 +190,7 @@ pub struct ServiceRunner {
     microsoft: Microsoft,
     outputs: Outputs,
     host: Host,
+    purpose: Purpose,
     warm: Warm,
     /// Said with the first invocation.
     warnings: Vec<String>,
@@ -199,7 +204,20 @@ impl ServiceRunner {
     pub fn new(settings: Settings, outputs: Outputs, host: &Host) -> Result<Self, Error> {
         let microsoft = Microsoft::new(&settings)?;
         let warnings = [microsoft.warnings(), &outputs.warnings()].concat();
-        Ok(Self { settings, microsoft, outputs, host: host.clone(), warm: Warm::default(), warnings })
+        Ok(Self {
+            settings,
+            microsoft,
+            outputs,
+            host: host.clone(),
+            purpose: Purpose::Collect,
+            warm: Warm::default(),
+            warnings,
+        })
+    }
+
+    /// The same runner, which changes nothing on the API's side from now on: it starts no subscription.
+    pub fn only_looking(self) -> Self {
+        Self { purpose: Purpose::Look, ..self }
     }
 
     /// The settings.
@@ -218,7 +236,7 @@ impl ServiceRunner {
         let invocation =
             Invocation { request_id, nonce, fresh_hash_key, deadline, request, identity, warnings };
         let source = self.microsoft.source(Arc::clone(&clock));
-        let mut source = Stoppable { source, stop: self.host.stop.clone() };
+        let mut source = Stoppable::new(source, self.host.stop.clone(), self.purpose);
         let ports = Ports {
             source: &mut source,
             sink: &mut self.outputs,
@@ -235,6 +253,10 @@ impl ServiceRunner {
 impl Turn for ServiceRunner {
     fn period(&self) -> Duration {
         self.settings.request_period.unsigned_abs()
+    }
+
+    fn head_start_of_others(&self) -> Duration {
+        if self.settings.service.query.has_no_listing() { FEEDS_FIRST } else { Duration::ZERO }
     }
 
     async fn play(&mut self) -> Outcome {

@@ -37,6 +37,11 @@ pub trait Turn: Send + 'static {
     /// Time between the starts of two turns.
     fn period(&self) -> Duration;
 
+    /// Time from the start of the process to the first turn.
+    fn head_start_of_others(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Plays one invocation to its end. It ends early, and cleanly, once the process shall stop.
     fn play(&mut self) -> impl Future<Output = Outcome> + Send;
 }
@@ -71,6 +76,11 @@ async fn drain(tasks: &mut JoinSet<()>) {
 
 async fn keep_playing<T: Turn>(mut service: T, slots: Arc<Semaphore>, mut stop: Stop) {
     let mut failures = 0;
+    tokio::select! {
+        biased;
+        () = stop.asked() => return,
+        () = tokio::time::sleep(service.head_start_of_others()) => {}
+    }
     loop {
         let slot = tokio::select! {
             biased;

@@ -41,7 +41,7 @@ pub struct ServiceStatus {
     pub running: Option<String>,
     /// Sums of the last 24 hours.
     pub last_24_hours: Ledger,
-    /// Requests that wait to be retried.
+    /// Content URIs that failed and wait to be tried again; those of all feeds for the service that retries them.
     pub pending_retries: u64,
     /// Backfills that are known, finished ones included.
     pub backfills: Vec<BackfillStatus>,
@@ -62,6 +62,8 @@ pub struct Ledger {
     pub failed: u64,
     /// Bytes of frames delivered, before compression.
     pub bytes_sent: u64,
+    /// Content URIs whose content cannot be had any more.
+    pub lost_uris: u64,
 }
 
 /// One backfill.
@@ -89,22 +91,12 @@ pub async fn read(
     now: Timestamp,
 ) -> Result<ServiceStatus, Error> {
     let partition = settings.partition();
-    let rows = |first: String, last: String| {
-        let partition = partition.clone();
-        async move {
-            let Some(state) = state else { return Ok(Vec::new()) };
-            let answer = state.query(&partition, &first, &last).await;
-            answer.map_err(|cause| Error::new(ErrorType::StateError, code::STATE, cause.to_string()))
-        }
-    };
-    let checkpoint = match rows(CHECKPOINT_KEY.to_owned(), CHECKPOINT_KEY.to_owned()).await?.first() {
-        Some(row) => Checkpoint::read(row)?,
-        None => Checkpoint::default(),
-    };
+    let checkpoint = checkpoint_of(state, &partition).await?;
     let first_hour = hour_of(now - SignedDuration::from_hours(LEDGER_HOURS - 1));
-    let ledger_rows =
-        rows(format!("{LEDGER_PREFIX}{first_hour}"), format!("{LEDGER_PREFIX}{}", hour_of(now))).await?;
-    let backfill_rows = rows(BACKFILL_PREFIX.to_owned(), format!("{BACKFILL_PREFIX}~")).await?;
+    let hours = [&first_hour, &hour_of(now)].map(|hour| format!("{LEDGER_PREFIX}{hour}"));
+    let ledger_rows = rows(state, &partition, &hours[0], &hours[1]).await?;
+    let backfill_rows = rows(state, &partition, BACKFILL_PREFIX, &format!("{BACKFILL_PREFIX}~")).await?;
+    let pending = pending_retries(state, settings).await?;
     let holds_lease = checkpoint.lease_expires_at.is_some_and(|end| end >= now.as_millisecond());
     Ok(ServiceStatus {
         service: settings.service.function,
@@ -119,9 +111,42 @@ pub async fn read(
         not_before_in_utc: checkpoint.not_before_in_utc.filter(|instant| *instant > now),
         running: checkpoint.lease_owner.clone().filter(|_| holds_lease),
         last_24_hours: sum(&ledger_rows, &checkpoint, &first_hour),
-        pending_retries: 0,
+        pending_retries: pending,
         backfills: backfill_rows.iter().filter_map(backfill_of).collect(),
     })
+}
+
+/// Content URIs that wait to be tried again: those of the service's own queue, or of the feeds whose queues it works off.
+///
+/// # Errors
+/// StateError 700 when the state cannot be read.
+pub async fn pending_retries(state: Option<&impl StateStore>, settings: &Settings) -> Result<u64, Error> {
+    let feeds = if settings.service.query.has_no_listing() {
+        settings.feeds.as_slice()
+    } else {
+        std::slice::from_ref(settings)
+    };
+    let mut pending = 0;
+    for feed in feeds {
+        pending += checkpoint_of(state, &feed.partition()).await?.retry_queue.waiting;
+    }
+    Ok(pending)
+}
+
+async fn checkpoint_of(state: Option<&impl StateStore>, partition: &str) -> Result<Checkpoint, Error> {
+    let rows = rows(state, partition, CHECKPOINT_KEY, CHECKPOINT_KEY).await?;
+    rows.first().map_or_else(|| Ok(Checkpoint::default()), Checkpoint::read)
+}
+
+async fn rows(
+    state: Option<&impl StateStore>,
+    partition: &str,
+    first: &str,
+    last: &str,
+) -> Result<Vec<Row>, Error> {
+    let Some(state) = state else { return Ok(Vec::new()) };
+    let answer = state.query(partition, first, last).await;
+    answer.map_err(|cause| Error::new(ErrorType::StateError, code::STATE, cause.to_string()))
 }
 
 fn hour_of(instant: Timestamp) -> String {
@@ -144,6 +169,7 @@ fn sum(rows: &[Row], checkpoint: &Checkpoint, first_hour: &str) -> Ledger {
         delivered: total("delivered"),
         failed: total("failed"),
         bytes_sent: total("bytes_sent"),
+        lost_uris: total("lost_uris"),
     }
 }
 

@@ -4,8 +4,9 @@
 //! says "out of time", so the run loop delivers and commits what it has and gives its lease back. A second Ctrl-C ends
 //! the process at once; what that repeats is one batch.
 
-use collector::ports::{Page, PageRequest, Source, SourceError, SourceStats};
+use collector::ports::{Blob, Fetched, Page, PageRequest, Preparation, Source, SourceError, SourceStats};
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 /// Exit code of a process that a second Ctrl-C ended: 128 + SIGINT.
@@ -115,18 +116,37 @@ impl Stop {
     }
 }
 
+/// What the requests of a source are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To collect; what that takes on the API's side is done, for example a subscription started.
+    Collect,
+    /// To look: nothing is changed on the API's side.
+    Look,
+}
+
 /// A source that is out of time once the process shall stop.
 pub(crate) struct Stoppable<S> {
-    pub(crate) source: S,
-    pub(crate) stop: Stop,
+    source: S,
+    stop: Stop,
+    purpose: Purpose,
+}
+
+impl<S> Stoppable<S> {
+    /// The source, until somebody asks for a stop.
+    pub(crate) fn new(source: S, stop: Stop, purpose: Purpose) -> Self {
+        Self { source, stop, purpose }
+    }
 }
 
 impl<S: Source> Source for Stoppable<S> {
-    async fn prepare(&mut self, deadline: Timestamp) -> Result<(), SourceError> {
+    async fn prepare(&mut self, preparation: &Preparation) -> Result<(), SourceError> {
+        let is_dry = preparation.is_dry || self.purpose == Purpose::Look;
+        let preparation = Preparation { is_dry, ..preparation.clone() };
         tokio::select! {
             biased;
             () = self.stop.asked() => Err(SourceError::OutOfTime),
-            outcome = self.source.prepare(deadline) => outcome,
+            outcome = self.source.prepare(&preparation) => outcome,
         }
     }
 
@@ -136,6 +156,22 @@ impl<S: Source> Source for Stoppable<S> {
             () = self.stop.asked() => Err(SourceError::OutOfTime),
             outcome = self.source.page(request) => outcome,
         }
+    }
+
+    fn fetch(&mut self, blobs: Vec<Blob>, deadline: Timestamp) {
+        self.source.fetch(blobs, deadline);
+    }
+
+    async fn fetched(&mut self, until: Timestamp) -> Result<Fetched, SourceError> {
+        tokio::select! {
+            biased;
+            () = self.stop.asked() => Err(SourceError::OutOfTime),
+            outcome = self.source.fetched(until) => outcome,
+        }
+    }
+
+    fn memo(&self) -> Map<String, Value> {
+        self.source.memo()
     }
 
     fn fingerprint(&self) -> String {
@@ -153,12 +189,26 @@ mod tests {
 
     use super::*;
 
-    /// A source that never answers.
-    struct Silent;
+    /// A source that never answers, and notes whether it may change anything.
+    #[derive(Default)]
+    struct Silent {
+        was_dry: Vec<bool>,
+    }
 
     impl Source for Silent {
-        async fn prepare(&mut self, _: Timestamp) -> Result<(), SourceError> {
+        async fn prepare(&mut self, preparation: &Preparation) -> Result<(), SourceError> {
+            self.was_dry.push(preparation.is_dry);
             std::future::pending().await
+        }
+
+        fn fetch(&mut self, _: Vec<Blob>, _: Timestamp) {}
+
+        async fn fetched(&mut self, _: Timestamp) -> Result<Fetched, SourceError> {
+            std::future::pending().await
+        }
+
+        fn memo(&self) -> Map<String, Value> {
+            Map::from_iter([("known".to_owned(), true.into())])
         }
 
         async fn page(&mut self, _: &PageRequest) -> Result<Page, SourceError> {
@@ -179,15 +229,37 @@ mod tests {
         let window = Window { from: Timestamp::UNIX_EPOCH, to: Timestamp::UNIX_EPOCH };
         let request = PageRequest { window, link: None, deadline: Timestamp::MAX };
         let (stopper, stop) = pair();
-        let mut source = Stoppable { source: Silent, stop };
+        let mut source = Stoppable::new(Silent::default(), stop, Purpose::Collect);
         let asking = async {
             tokio::task::yield_now().await;
             stopper.stop();
         };
-        let (prepared, ()) = tokio::join!(source.prepare(Timestamp::MAX), asking);
+        let preparation = Preparation { deadline: Timestamp::MAX, memo: Map::new(), is_dry: false };
+        let (prepared, ()) = tokio::join!(source.prepare(&preparation), asking);
         assert_eq!(prepared, Err(SourceError::OutOfTime));
+        assert_eq!(source.fetched(Timestamp::MAX).await.unwrap_err(), SourceError::OutOfTime);
+        assert_eq!(source.memo().len(), 1);
         assert_eq!(source.page(&request).await.unwrap_err(), SourceError::OutOfTime);
         assert_eq!((source.fingerprint(), source.stats().requests), ("silent".to_owned(), 3));
+    }
+
+    #[tokio::test]
+    async fn who_only_looks_changes_nothing_whatever_is_asked() {
+        let (stopper, stop) = pair();
+        for (purpose, is_dry, expected) in [
+            (Purpose::Collect, false, false),
+            (Purpose::Collect, true, true),
+            (Purpose::Look, false, true),
+            (Purpose::Look, true, true),
+        ] {
+            let mut source = Stoppable::new(Silent::default(), stop.clone(), purpose);
+            let preparation = Preparation { deadline: Timestamp::MAX, memo: Map::new(), is_dry };
+            // One look at the silent source is enough: it was told before it fell silent.
+            let told = tokio::time::timeout(std::time::Duration::ZERO, source.prepare(&preparation)).await;
+            assert!(told.is_err());
+            assert_eq!(source.source.was_dry, [expected], "{purpose:?} {is_dry}");
+        }
+        stopper.stop();
     }
 
     #[tokio::test]

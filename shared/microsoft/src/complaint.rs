@@ -1,7 +1,7 @@
 //! What an API says when it refuses: its own code, its words and the request id, gathered from the shapes in use.
 //!
 //! Microsoft's APIs answer `{"error": {"code", "message", "innerError"}}`, spell `innerError` in two ways, nest it, leave
-//! codes empty, or send a page of HTML from a gateway. Nothing here fails: an answer that cannot be read has no code.
+//! codes empty, quote with the wrong quotes, or send a page of HTML from a gateway. Nothing here fails: an answer that cannot be read has no code.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -25,7 +25,8 @@ impl Complaint {
     pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let header_id = request_id(headers);
         let Ok(document) = serde_json::from_slice::<Value>(body) else {
-            return Self { code: String::new(), message: describe_text(body), request_id: header_id };
+            let (code, message) = read_text(body);
+            return Self { code, message, request_id: header_id };
         };
         let error = document.get("error").unwrap_or(&document);
         // The first line says it; the others repeat ids and the time.
@@ -82,6 +83,37 @@ pub(crate) fn excerpt(text: &str) -> String {
         words.push('…');
     }
     words
+}
+
+/// Code and message of a body that is no JSON. The Management Activity API sends its errors with single quotes at times;
+/// where even that cannot be taken apart, its code is known by its shape.
+fn read_text(body: &[u8]) -> (String, String) {
+    let text = String::from_utf8_lossy(body);
+    let code = quoted_member(&text, "code").or_else(|| activity_code(&text)).unwrap_or_default();
+    let message = quoted_member(&text, "message").unwrap_or_else(|| describe_text(body));
+    (excerpt(&code), excerpt(&message))
+}
+
+/// The text between the single quotes behind a member's name. It may hold quotes itself: the one that ends it stands
+/// before a comma or a brace.
+fn quoted_member(text: &str, member: &str) -> Option<String> {
+    let (_, behind) = text.split_once(&format!("'{member}'"))?;
+    let value = behind.trim_start().strip_prefix(':')?.trim_start().strip_prefix('\'')?;
+    let ends = |(end, _): &(usize, &str)| {
+        value.get(end + 1..).is_some_and(|rest| rest.trim_start().starts_with([',', '}']))
+    };
+    let (end, _) = value.match_indices('\'').find(ends)?;
+    value.get(..end).map(str::to_owned)
+}
+
+/// `AF` and digits, standing alone.
+fn activity_code(text: &str) -> Option<String> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .find(|word| {
+            word.strip_prefix("AF")
+                .is_some_and(|digits| digits.len() >= 3 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+        .map(str::to_owned)
 }
 
 /// What a body is that is no JSON, without showing it.
@@ -154,6 +186,13 @@ mod tests {
             ("", "400: an empty body"),
             (" <html>secret</html>", "400: an HTML or XML page"),
             ("upstream", "400: 8 bytes that are no JSON"),
+            (
+                "{'error':{'code':'AF429','message':'Too many, it\'s \"said\".'}}",
+                "400 AF429: Too many, it's \"said\".",
+            ),
+            ("{'error': {'message' : 'b', 'code' : 'A' }}", "400 A: b"),
+            ("{'error':{'code':'AF50000','message':'cut", "400 AF50000: 41 bytes that are no JSON"),
+            ("<p>AF50000</p> SAF123 AF1", "400 AF50000: an HTML or XML page"),
         ];
         for (body, sentence) in table {
             assert_eq!(read(body).sentence(400), sentence, "{body}");

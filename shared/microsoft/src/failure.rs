@@ -11,8 +11,10 @@ use collector::ports::SourceError;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 
+use crate::activity;
 use crate::client::{Answer, TransportFailure};
 use crate::complaint::{Complaint, excerpt, request_id};
+use crate::paging::Flaw;
 use crate::retry::retry_after;
 
 /// Graph's code for a tenant without a premium licence; it also comes and goes on tenants that have one.
@@ -65,6 +67,8 @@ pub(crate) enum FailureKind {
     Refused,
     /// An answer that is no page.
     NotAPage,
+    /// The tenant is not as it must be, whatever is asked of it.
+    NotSetUp,
 }
 
 /// Whether the same request may succeed if it is made again.
@@ -92,7 +96,7 @@ impl FailureKind {
             | Self::BrokenBody
             | Self::LicenceUnclear => Retry::AfterWait,
             Self::Unauthorized => Retry::AfterLogin,
-            Self::TooLarge | Self::Refused | Self::NotAPage => Retry::Never,
+            Self::TooLarge | Self::Refused | Self::NotAPage | Self::NotSetUp => Retry::Never,
         }
     }
 
@@ -118,16 +122,27 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// An answer whose status is no success.
+    /// An answer whose status is no success, or whose body is an error all the same.
     pub(crate) fn refused(answer: &Answer, now: Timestamp) -> Self {
         let complaint = Complaint::read(&answer.headers, &answer.body);
+        let says_nothing = complaint.code.is_empty() && complaint.message.is_empty();
+        let detail = if says_nothing && answer.status.is_success() { "no array" } else { "" };
         Self {
             kind: kind_of(answer.status, &complaint),
             status: Some(answer.status.as_u16()),
             retry_after: retry_after(&answer.headers, now),
             complaint,
-            detail: String::new(),
+            detail: detail.to_owned(),
         }
+    }
+
+    /// A successful status whose body is no page.
+    pub(crate) fn flawed(answer: &Answer, flaw: Flaw) -> Box<Self> {
+        let (kind, detail) = match flaw {
+            Flaw::EndsEarly(detail) => (FailureKind::BrokenBody, detail),
+            Flaw::NotAPage(detail) => (FailureKind::NotAPage, detail),
+        };
+        Box::new(Self::bad_body(kind, answer, detail))
     }
 
     /// A successful status whose body is not what was asked for.
@@ -161,6 +176,26 @@ impl Failure {
         Some(Self { kind, status: None, complaint, detail, retry_after: None })
     }
 
+    /// A body that ended before its time while it was streamed.
+    pub(crate) fn in_body(failure: TransportFailure, timeout: Duration, body_limit: usize) -> Self {
+        Self::transport(failure, timeout, body_limit).unwrap_or_else(|| Self {
+            kind: FailureKind::TimedOut,
+            status: None,
+            complaint: Complaint::default(),
+            detail: "out of time".to_owned(),
+            retry_after: None,
+        })
+    }
+
+    /// True if the API asks to come back later, whoever asks and for whatever.
+    pub(crate) fn asks_for_patience(&self) -> bool {
+        match self.kind {
+            FailureKind::Throttled => true,
+            FailureKind::Unavailable => self.retry_after.is_some(),
+            _ => false,
+        }
+    }
+
     /// What happened, as the end of a sentence.
     pub(crate) fn sentence(&self) -> String {
         match self.status {
@@ -186,6 +221,8 @@ pub(crate) enum Target {
     Window,
     /// A page link.
     Link,
+    /// A content blob.
+    Content,
 }
 
 /// Where a failure happened.
@@ -210,8 +247,15 @@ pub(crate) fn source_error(failure: &Failure, context: &Context<'_>) -> SourceEr
     let called = |prefix: &str| {
         format!("{prefix}Error during API call to {}: {}", context.endpoint, failure.sentence())
     };
+    if let Some(told) = activity::refusal(failure, context) {
+        return told;
+    }
     match failure.kind {
-        FailureKind::Throttled => fatal(ErrorType::ApiError, 429, called("429 ")),
+        FailureKind::Throttled => {
+            let remedy = activity::remedy(failure, context).unwrap_or_default();
+            fatal(ErrorType::ApiError, 429, called("429 ") + &remedy)
+        }
+        FailureKind::NotSetUp => not_pullable(failure, context),
         FailureKind::ServerTimeout | FailureKind::TimedOut | FailureKind::TooLarge => {
             SourceError::TooHeavy(Error::new(ErrorType::ApiError, code::SERVER, called("")))
         }
@@ -269,20 +313,34 @@ fn refusal(failure: &Failure, context: &Context<'_>) -> Option<SourceError> {
 
 fn unexplained(failure: &Failure, context: &Context<'_>, called: String) -> SourceError {
     let status = failure.status.unwrap_or(code::SERVER);
-    let remedy = remedy(status, &failure.complaint, context.permission);
     if context.contact == Contact::First && matches!(status, 400 | 401 | 403 | 404) {
-        let message = format!(
-            "Failed to fetch data from {}. Source is not pullable. {}{remedy}",
-            context.endpoint,
-            failure.sentence()
-        );
-        return fatal(ErrorType::SetupError, code::NOT_PULLABLE, message);
+        return not_pullable(failure, context);
     }
-    fatal(ErrorType::ApiError, status, format!("{called}{remedy}"))
+    fatal(ErrorType::ApiError, status, called + &remedy(failure, context))
 }
 
-fn remedy(status: u16, complaint: &Complaint, permission: &str) -> String {
-    match status {
+fn not_pullable(failure: &Failure, context: &Context<'_>) -> SourceError {
+    let message = format!(
+        "Failed to fetch data from {}. Source is not pullable. {}{}",
+        context.endpoint,
+        failure.sentence(),
+        remedy(failure, context)
+    );
+    fatal(ErrorType::SetupError, code::NOT_PULLABLE, message)
+}
+
+fn remedy(failure: &Failure, context: &Context<'_>) -> String {
+    if let Some(remedy) = activity::remedy(failure, context) {
+        return remedy;
+    }
+    let complaint = &failure.complaint;
+    let permission = context.permission;
+    match failure.status.unwrap_or(code::SERVER) {
+        401 if complaint.says("audience") => {
+            "; the token is for another host, correct override_scope_value and override_base_url so that both belong \
+             to the tenant's cloud"
+                .to_owned()
+        }
         403 if complaint.code == NO_LICENCE => {
             "; the tenant needs a Microsoft Entra ID P1 or P2 licence".to_owned()
         }
@@ -329,7 +387,11 @@ fn minimum_time(message: &str) -> Option<Timestamp> {
 }
 
 fn kind_of(status: StatusCode, complaint: &Complaint) -> FailureKind {
+    if let Some(kind) = activity::kind_of(complaint) {
+        return kind;
+    }
     match status.as_u16() {
+        200..=299 => FailureKind::NotAPage,
         429 => FailureKind::Throttled,
         503 => FailureKind::Unavailable,
         408 | 504 => FailureKind::ServerTimeout,

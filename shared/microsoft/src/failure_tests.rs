@@ -228,3 +228,47 @@ fn only_what_may_pass_is_tried_again() {
         assert_eq!(failure.kind.retryable(), retry, "{failure:?}");
     }
 }
+
+#[test]
+fn the_management_activity_api_is_understood_by_its_codes_and_not_by_its_statuses() {
+    use FailureKind::{NotSetUp, Refused, Server, Throttled};
+    let table = [
+        (refused(403, "AF429", "Too many requests."), Throttled),
+        (refused(200, "AF429", "Too many requests."), Throttled),
+        (refused(400, "AF50000", "An internal error occurred."), Server),
+        (refused(400, "AF20010", "no"), NotSetUp),
+        (refused(404, "AF20012", "no"), NotSetUp),
+        (refused(500, "AF50000", "DataServiceException: Tenant 1-2 does not exist."), NotSetUp),
+        (refused(400, "", "The tenant was found. The item does not exist."), Refused),
+        (refused(200, "", ""), FailureKind::NotAPage),
+    ];
+    for (failure, kind) in table {
+        assert_eq!(failure.kind, kind, "{failure:?}");
+    }
+    for contact in [Contact::First, Contact::Established] {
+        let told = told(&refused(400, "AF20011", "no"), &Context { contact, ..context() });
+        assert!(told.starts_with("fatal SetupError [102]") && told.contains("turn on auditing"), "{told}");
+    }
+}
+
+#[test]
+fn the_permission_that_was_expected_is_named_and_not_the_one_that_was_there() {
+    let words = "The permission set (ActivityFeed.Read, ServiceHealth.Read) sent in the request did not include the \
+                 expected permission ActivityFeed.ReadDlp.";
+    let expected = told(&refused(401, "AF10001", words), &context());
+    assert!(
+        expected.ends_with("; grant the application permission ActivityFeed.ReadDlp and give admin consent")
+    );
+    let declared = told(&refused(403, "AF10001", "no"), &context());
+    assert!(declared.contains("permission AuditLog.Read.All and"), "{declared}");
+}
+
+#[test]
+fn a_token_for_another_host_is_told_with_the_settings_that_decide_it() {
+    for (code, message) in
+        [("InvalidAuthenticationTokenAudience", ""), ("InvalidAuthenticationToken", "Invalid audience.")]
+    {
+        let told = told(&refused(401, code, message), &context());
+        assert!(told.contains("override_scope_value") && told.contains("override_base_url"), "{told}");
+    }
+}

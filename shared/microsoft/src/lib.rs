@@ -1,15 +1,19 @@
-//! Microsoft's APIs as a source of records: login, requests with patience, pages.
+//! Microsoft's APIs as a source of records: login, requests with patience, pages, content blobs.
 //!
 //! [`Microsoft`] is built once per process and service and keeps what is worth keeping between invocations: pooled
 //! connections, the token, the pace of requests. [`Microsoft::source`] gives the port of one invocation. What a service
 //! asks for is data, its declaration (`collector::service::Query`); this crate interprets it.
 //!
 //! Two rules have no exception: the credential goes to the configured login URL alone, and a token to the origin of the
-//! configured base URL alone. No redirect is followed, and a page link to another host is an error.
+//! configured base URL alone. No redirect is followed, and a link to another host is an error.
 
+mod access;
+mod activity;
 mod client;
 mod complaint;
+mod content;
 mod failure;
+mod gate;
 mod identity;
 mod notices;
 mod paging;

@@ -37,6 +37,15 @@ impl<'a> Retries<'a> {
         Self { tuning, used: 0 }
     }
 
+    /// Counts a repeat whose wait is somebody else's matter; false when none is left.
+    pub(crate) fn count(&mut self) -> bool {
+        if self.used >= self.tuning.retries {
+            return false;
+        }
+        self.used += 1;
+        true
+    }
+
     /// Decides about the next repeat and counts it. `wish` is the API's Retry-After.
     pub(crate) fn next(&mut self, wish: Option<Duration>, now: Timestamp, deadline: Timestamp) -> Next {
         if self.used >= self.tuning.retries {
@@ -82,6 +91,11 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
 /// Between half of the wait and all of it, so that functions that failed together do not come back together.
 fn jittered(wait: Duration, random: u32) -> Duration {
     wait.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
+}
+
+/// Between the wait and a quarter more.
+pub(crate) fn jittered_upwards(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + 0.25 * f64::from(random_u32()) / f64::from(u32::MAX))
 }
 
 fn random_u32() -> u32 {

@@ -1,28 +1,37 @@
-//! The source: pages of one service, fetched with patience.
+//! The source: pages and content of one service, fetched with patience.
 //!
-//! `Microsoft` is what a process keeps between invocations (connections, token, pace); `ApiSource` is one invocation of
-//! it. Each request takes its turn at the throttle, carries the token to the configured origin alone, and is repeated as
-//! `retry` and `failure` say. The deadline of a page bounds everything that is done for it.
+//! `Microsoft` is what a process keeps between invocations (connections, token, pace, what is known of a subscription);
+//! `ApiSource` is one invocation of it. What is asked for and how an answer is read is the matter of `paging` and
+//! `content`; how a request is made, repeated and paced is that of `access`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use collector::error::{Error, ErrorType, code};
-use collector::ports::{Clock, Page, PageRequest, Source, SourceError, SourceStats};
+use bytes::Bytes;
+use collector::error::Error;
+use collector::ports::{
+    Blob, Clock, Fetched, Page, PageRequest, Preparation, Source, SourceError, SourceStats,
+};
+use collector::service::Query;
 use collector::settings::Settings;
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, AUTHORIZATION};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
 use url::{Host, Url};
 
-use crate::client::{self, AttemptBounds, Proxy, exchange};
-use crate::failure::{Contact, Context, Failure, FailureKind, Retry, Target, source_error};
+use crate::access::{Access, Ask, Kept, Repeats, no_page};
+use crate::client::{self, Answer, Proxy};
+use crate::content::fetch::Fetch;
+use crate::content::subscription::Subscription;
+use crate::content::{ContentFeed, recall};
+use crate::failure::{Context, Failure, Target};
 use crate::identity::{Identity, settings_error};
 use crate::notices::Notices;
-use crate::paging::odata::{BadLink, Collection, Flaw, ODataQuery, read_collection};
+use crate::paging::content::ContentQuery;
+use crate::paging::link::BadLink;
+use crate::paging::odata::{ODataQuery, read_collection};
 use crate::paging::{Circle, Walk};
-use crate::retry::{Next, Retries, time_left};
-use crate::throttle::Throttle;
-use crate::token::{Bearer, Caller, Tokens};
+use crate::throttle::{Throttle, Used};
+use crate::token::Tokens;
 use crate::tuning::Tuning;
 
 /// One service's access to Microsoft's APIs: made once per process, kept between invocations.
@@ -32,14 +41,19 @@ pub struct Microsoft {
 }
 
 struct Shared {
-    client: reqwest::Client,
-    tuning: Tuning,
-    tokens: Tokens,
-    throttle: Throttle,
-    notices: Notices,
-    query: ODataQuery,
+    kept: Arc<Kept>,
+    api: Api,
     additional_filter: Option<String>,
     permission: &'static str,
+    subscription: Mutex<Subscription>,
+}
+
+/// What the service's declaration says, made ready.
+enum Api {
+    OData(ODataQuery),
+    Content(ContentQuery),
+    /// Content is fetched by its URIs; nothing is listed.
+    FailedContent(ContentQuery),
 }
 
 impl Microsoft {
@@ -58,18 +72,22 @@ impl Microsoft {
     pub fn with_tuning(settings: &Settings, tuning: Tuning) -> Result<Self, Error> {
         let connection = &settings.connection;
         let (identity, warnings) = Identity::load(&connection.credential, Timestamp::now())?;
-        let query = ODataQuery::new(settings)?;
-        let client = client::build(tuning.attempt_timeout, proxy(&query.endpoint))
+        let api = Api::new(settings)?;
+        let client = client::build(proxy(&connection.base_url))
             .map_err(|cause| settings_error(format!("no HTTP client can be made: {cause}")))?;
-        let shared = Shared {
+        let kept = Kept {
             client,
             tuning,
             tokens: Tokens::new(connection, identity)?,
             throttle: Throttle::new(settings.rate),
             notices: Notices::default(),
-            query,
+        };
+        let shared = Shared {
+            kept: Arc::new(kept),
+            api,
             additional_filter: settings.additional_filter.clone(),
             permission: settings.service.permission,
+            subscription: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared), warnings })
     }
@@ -82,12 +100,12 @@ impl Microsoft {
     /// The source of one invocation. Its counts begin at zero.
     pub fn source(&self, clock: Arc<dyn Clock>) -> ApiSource {
         ApiSource {
+            access: Arc::new(Access::new(Arc::clone(&self.shared.kept), clock)),
             shared: Arc::clone(&self.shared),
-            clock,
-            stats: SourceStats::default(),
-            contact: Contact::First,
+            is_dry: true,
             walk: Walk::default(),
             last_body: Bytes::new(),
+            fetch: None,
         }
     }
 }
@@ -103,235 +121,165 @@ pub fn check_credentials(settings: &Settings) -> Result<Vec<String>, Error> {
 /// One invocation's source of records.
 pub struct ApiSource {
     shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
-    stats: SourceStats,
-    contact: Contact,
+    access: Arc<Access>,
+    /// Nothing may be changed on the API's side; so it is until an invocation says otherwise.
+    is_dry: bool,
     walk: Walk,
     /// Body of the page before.
     last_body: Bytes,
+    fetch: Option<Fetch>,
 }
 
 impl Source for ApiSource {
-    async fn prepare(&mut self, deadline: Timestamp) -> Result<(), SourceError> {
-        self.bearer(deadline).await.map(|_| ())
+    async fn prepare(&mut self, preparation: &Preparation) -> Result<(), SourceError> {
+        self.is_dry = preparation.is_dry;
+        recall(&self.shared.subscription, Subscription::read(&preparation.memo));
+        let kept = &self.shared.kept;
+        if let Some(used) = read_used(&preparation.memo) {
+            kept.throttle.remember(used, self.access.clock.now());
+        }
+        kept.throttle.foresee(&*self.access.clock, preparation.deadline)?;
+        self.access.bearer(preparation.deadline).await.map(|_| ())
     }
 
     async fn page(&mut self, request: &PageRequest) -> Result<Page, SourceError> {
+        // What is still being fetched may hold what a page has to wait for: the gate, or a login.
+        self.fetch = None;
         let shared = Arc::clone(&self.shared);
-        let query = &shared.query;
+        match &shared.api {
+            Api::OData(query) => self.collection_page(query, request).await,
+            Api::Content(query) => {
+                let feed = ContentFeed {
+                    access: &self.access,
+                    query,
+                    permission: shared.permission,
+                    subscription: &shared.subscription,
+                    is_dry: self.is_dry,
+                };
+                feed.page(request, &mut self.walk).await
+            }
+            Api::FailedContent(_) => {
+                Ok(Page { records: Vec::new(), blobs: Vec::new(), next: None, warnings: Vec::new() })
+            }
+        }
+    }
+
+    fn fetch(&mut self, blobs: Vec<Blob>, deadline: Timestamp) {
+        self.fetch = None;
+        let (Api::Content(query) | Api::FailedContent(query)) = &self.shared.api else { return };
+        let access = Arc::clone(&self.access);
+        let permission = self.shared.permission;
+        self.fetch = Some(Fetch::new(access, query, permission, &blobs, deadline));
+    }
+
+    async fn fetched(&mut self, until: Timestamp) -> Result<Fetched, SourceError> {
+        match &mut self.fetch {
+            Some(fetch) => fetch.next(until).await,
+            None => Ok(Fetched::AllEnded),
+        }
+    }
+
+    fn memo(&self) -> Map<String, Value> {
+        let mut memo = Map::new();
+        self.shared.subscription.lock().unwrap_or_else(PoisonError::into_inner).write(&mut memo);
+        if let Some(used) = self.shared.kept.throttle.used(self.access.clock.now()) {
+            write_used(used, &mut memo);
+        }
+        memo
+    }
+
+    fn fingerprint(&self) -> String {
+        match &self.shared.api {
+            Api::OData(query) => query.fingerprint(),
+            Api::Content(query) | Api::FailedContent(query) => query.fingerprint(),
+        }
+    }
+
+    fn stats(&self) -> SourceStats {
+        self.access.stats()
+    }
+}
+
+impl ApiSource {
+    async fn collection_page(
+        &mut self,
+        query: &ODataQuery,
+        request: &PageRequest,
+    ) -> Result<Page, SourceError> {
         let filter = query.filter(request.window);
         let url = match &request.link {
             Some(link) => query.linked_page(link),
             None => query.first_page(&filter),
         };
         let url = url.map_err(|bad| no_page(&query.endpoint, &bad))?;
-        let fetched = self.fetch(&url, request, &filter).await?;
-        self.contact = Contact::Established;
-        if let Some(next) = &fetched.collection.next {
+        let ask = Ask {
+            method: Method::GET,
+            url: &url,
+            headers: query.headers.clone(),
+            deadline: request.deadline,
+            repeats: Repeats::Patient,
+        };
+        let read =
+            |answer: &Answer| read_collection(&answer.body).map_err(|flaw| Failure::flawed(answer, flaw));
+        let asked = self.access.ask(&ask, &mut self.last_body, read).await;
+        let (collection, answer) = asked.map_err(|unanswered| {
+            unanswered.tell(&Context {
+                endpoint: &query.endpoint,
+                contact: self.access.contact(),
+                target: if request.link.is_some() { Target::Link } else { Target::Window },
+                window_from: request.window.from,
+                now: self.access.clock.now(),
+                filter: &filter,
+                additional_filter: self.shared.additional_filter.as_deref(),
+                permission: self.shared.permission,
+            })
+        })?;
+        self.access.establish();
+        if let Some(next) = &collection.next {
             // Looked at before the page is handed out: a link that cannot be followed must not become a position.
             query.linked_page(next).map_err(|bad| no_page(&query.endpoint, &bad))?;
         }
-        let next = fetched.collection.next.as_deref();
+        let next = collection.next.as_deref();
         self.walk.step(request.window, request.link.as_deref(), next).map_err(|Circle| {
             no_page(&query.endpoint, &BadLink("the page links go in a circle".to_owned()))
         })?;
-        Ok(Page {
-            records: fetched.collection.records,
-            next: fetched.collection.next,
-            warnings: fetched.warnings,
+        let warnings = self.access.kept.notices.of(&answer, &query.endpoint, self.access.clock.now());
+        Ok(Page { records: collection.records, blobs: Vec::new(), next: collection.next, warnings })
+    }
+}
+
+impl Api {
+    fn new(settings: &Settings) -> Result<Self, Error> {
+        Ok(match &settings.service.query {
+            Query::OData { path, page_size, bounds, base_filter, headers } => {
+                Self::OData(ODataQuery::new(settings, path, *page_size, *bounds, *base_filter, headers)?)
+            }
+            Query::Content { content_type } => {
+                Self::Content(ContentQuery::at(&settings.connection, content_type)?)
+            }
+            Query::FailedContent => Self::FailedContent(ContentQuery::at(&settings.connection, "")?),
         })
     }
-
-    fn fingerprint(&self) -> String {
-        self.shared.query.fingerprint()
-    }
-
-    fn stats(&self) -> SourceStats {
-        self.stats
-    }
 }
 
-struct Fetched {
-    collection: Collection,
-    warnings: Vec<String>,
+/// Name of the used budget among what a source remembers.
+const BUDGET: &str = "budget";
+const TURNS: &str = "requests";
+const LAST: &str = "last_at";
+
+fn write_used(used: Used, memo: &mut Map<String, Value>) {
+    memo.insert(BUDGET.to_owned(), json!({TURNS: used.turns, LAST: used.last.to_string()}));
 }
 
-/// Why an attempt gave no page.
-enum AttemptError {
-    OutOfTime,
-    Failed(Box<Failure>),
-}
-
-impl ApiSource {
-    /// Makes one request until it gives a page or cannot.
-    async fn fetch(
-        &mut self,
-        url: &Url,
-        request: &PageRequest,
-        filter: &str,
-    ) -> Result<Fetched, SourceError> {
-        let shared = Arc::clone(&self.shared);
-        let deadline = request.deadline;
-        let mut retries = Retries::new(&shared.tuning);
-        let mut may_log_in_again = true;
-        let mut heavy: Option<Box<Failure>> = None;
-        loop {
-            let bearer = self.bearer(deadline).await?;
-            let failure = match self.attempt(url, &bearer, deadline).await {
-                Ok(fetched) => return Ok(fetched),
-                // A request that was too heavy a minute ago would use up the next invocation's time as well.
-                Err(AttemptError::OutOfTime) => {
-                    return Err(
-                        heavy.map_or(SourceError::OutOfTime, |failure| self.tell(&failure, request, filter))
-                    );
-                }
-                Err(AttemptError::Failed(failure)) => failure,
-            };
-            match failure.kind.retryable() {
-                Retry::AfterLogin if may_log_in_again => {
-                    may_log_in_again = false;
-                    shared.tokens.discard(&bearer).await;
-                    continue;
-                }
-                Retry::AfterLogin | Retry::Never => {
-                    self.forget_token_after(&failure, &bearer).await;
-                    return Err(self.tell(&failure, request, filter));
-                }
-                Retry::AfterWait => {}
-            }
-            match retries.next(failure.retry_after, self.clock.now(), deadline) {
-                Next::Wait(wait) => {
-                    tracing::info!(
-                        endpoint = shared.query.endpoint,
-                        failure = failure.sentence(),
-                        wait_ms = wait.as_millis(),
-                        "request failed, trying again"
-                    );
-                    tokio::time::sleep(wait).await;
-                }
-                Next::PastDeadline(until) if waits_for_next_invocation(&failure) => {
-                    return Err(SourceError::Throttled { until });
-                }
-                Next::PastDeadline(_) | Next::Exhausted => {
-                    self.forget_token_after(&failure, &bearer).await;
-                    return Err(self.tell(&failure, request, filter));
-                }
-            }
-            if failure.kind.is_heavy() {
-                heavy = Some(failure);
-            }
-        }
-    }
-
-    /// One attempt, counted.
-    async fn attempt(
-        &mut self,
-        url: &Url,
-        bearer: &Bearer,
-        deadline: Timestamp,
-    ) -> Result<Fetched, AttemptError> {
-        let shared = Arc::clone(&self.shared);
-        shared.throttle.turn(&*self.clock, deadline).await.map_err(|_| AttemptError::OutOfTime)?;
-        let bounds = AttemptBounds {
-            time_left: time_left(self.clock.now(), deadline),
-            timeout: shared.tuning.attempt_timeout,
-            body_limit: shared.tuning.body_limit,
-        };
-        if bounds.time_left.is_none() {
-            return Err(AttemptError::OutOfTime);
-        }
-        let http_request = shared
-            .client
-            .get(url.clone())
-            .header(ACCEPT, "application/json")
-            .headers(shared.query.headers.clone())
-            .header(AUTHORIZATION, bearer.header.clone());
-        self.stats.requests += 1;
-        let answer = exchange(http_request, bounds, self.buffer()).await.map_err(|transport| {
-            Failure::transport(transport, bounds.timeout, bounds.body_limit)
-                .map_or(AttemptError::OutOfTime, |failure| AttemptError::Failed(Box::new(failure)))
-        })?;
-        let now = self.clock.now();
-        if !answer.status.is_success() {
-            let failure = Failure::refused(&answer, now);
-            self.count_throttling(&failure);
-            return Err(AttemptError::Failed(Box::new(failure)));
-        }
-        match read_collection(&answer.body) {
-            Ok(collection) => {
-                self.last_body = answer.body.clone();
-                let warnings = shared.notices.of(&answer, &shared.query.endpoint, now);
-                Ok(Fetched { collection, warnings })
-            }
-            Err(flaw) => {
-                let (kind, detail) = match flaw {
-                    Flaw::EndsEarly(detail) => (FailureKind::BrokenBody, detail),
-                    Flaw::NotAPage(detail) => (FailureKind::NotAPage, detail),
-                };
-                Err(AttemptError::Failed(Box::new(Failure::bad_body(kind, &answer, detail))))
-            }
-        }
-    }
-
-    /// Memory for the next body: that of the last one, once its records are gone. A buffer of tens of megabytes that is
-    /// given back and asked for again with every page leaves holes behind that the next one does not fit into.
-    fn buffer(&mut self) -> BytesMut {
-        std::mem::take(&mut self.last_body).try_into_mut().unwrap_or_default()
-    }
-
-    fn count_throttling(&mut self, failure: &Failure) {
-        let asks_for_patience = match failure.kind {
-            FailureKind::Throttled => true,
-            FailureKind::Unavailable => failure.retry_after.is_some(),
-            _ => false,
-        };
-        self.stats.throttled += u64::from(asks_for_patience);
-    }
-
-    async fn bearer(&self, deadline: Timestamp) -> Result<Bearer, SourceError> {
-        let caller = Caller { client: &self.shared.client, tuning: &self.shared.tuning, clock: &*self.clock };
-        self.shared.tokens.bearer(&caller, deadline).await
-    }
-
-    /// A permission that is granted later is part of a later token only.
-    async fn forget_token_after(&self, failure: &Failure, bearer: &Bearer) {
-        if matches!(failure.status, Some(401 | 403)) {
-            self.shared.tokens.discard(bearer).await;
-        }
-    }
-
-    fn tell(&self, failure: &Failure, request: &PageRequest, filter: &str) -> SourceError {
-        let context = Context {
-            endpoint: &self.shared.query.endpoint,
-            contact: self.contact,
-            target: if request.link.is_some() { Target::Link } else { Target::Window },
-            window_from: request.window.from,
-            now: self.clock.now(),
-            filter,
-            additional_filter: self.shared.additional_filter.as_deref(),
-            permission: self.shared.permission,
-        };
-        source_error(failure, &context)
-    }
-}
-
-/// Whether a wait past the deadline is a matter of coming back later. What was too heavy will be so then, too, unless
-/// the API says when; and a missing licence is told, not waited for.
-fn waits_for_next_invocation(failure: &Failure) -> bool {
-    if failure.retry_after.is_some() {
-        return true;
-    }
-    !failure.kind.is_heavy() && failure.kind != FailureKind::LicenceUnclear
-}
-
-fn no_page(endpoint: &str, bad: &BadLink) -> SourceError {
-    let message = format!("{endpoint} gave no page: {}", bad.0);
-    SourceError::Fatal(Error::new(ErrorType::PullError, code::BAD_ANSWER, message))
+fn read_used(memo: &Map<String, Value>) -> Option<Used> {
+    let budget = memo.get(BUDGET)?;
+    let turns = usize::try_from(budget.get(TURNS)?.as_u64()?).ok()?;
+    Some(Used { turns, last: budget.get(LAST)?.as_str()?.parse().ok()? })
 }
 
 /// A proxy stands between networks, never between a process and its own machine.
-fn proxy(endpoint: &str) -> Proxy {
-    let is_loopback = match Url::parse(endpoint).as_ref().map(Url::host) {
+fn proxy(base_url: &str) -> Proxy {
+    let is_loopback = match Url::parse(base_url).as_ref().map(Url::host) {
         Ok(Some(Host::Ipv4(address))) => address.is_loopback(),
         Ok(Some(Host::Ipv6(address))) => address.is_loopback(),
         Ok(Some(Host::Domain(name))) => name == "localhost",

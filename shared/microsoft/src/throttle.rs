@@ -1,100 +1,163 @@
-//! Paces the requests of one service: a first burst, then evenly spread.
+//! Paces the requests of one service: at most so many in any span of so long.
 //!
 //! Microsoft counts requests by application and tenant; going over the limit costs more time than waiting does, and
-//! every refused request counts too. So each request to the API, repeats included, takes one cell here first. Logins
-//! go to another service and take none.
+//! every refused request counts too. So each request to the API, repeats included, takes a turn here first. Logins go
+//! to another service and take none. The instants of the turns taken are kept for as long as they count, so the limit
+//! holds for every span, wherever it begins. Of a budget of a minute or longer, what was used is told to the next
+//! process, which counts all of it as of the last turn: too late, but never too early.
 
-use std::num::NonZeroU32;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use collector::ports::Clock;
+use collector::ports::{Clock, SourceError};
 use collector::settings::RequestRate;
-use governor::clock::Clock as _;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use crate::retry::after;
 
+/// Spans shorter than this are over before another process could begin.
+const SHORTEST_TOLD: Duration = Duration::from_secs(60);
+
+/// Requests do not all take the same time to the server: each span is longer by a hundredth, but by no more than this.
+const LONGEST_MARGIN: Duration = Duration::from_millis(25);
+
 /// The request limit of one service in this process.
 pub(crate) struct Throttle {
-    limiter: Option<DefaultDirectRateLimiter>,
-    ticks: governor::clock::DefaultClock,
+    requests: usize,
+    per: Duration,
+    /// When the turns were taken that still count, oldest first; no more than `requests`.
+    taken: Mutex<VecDeque<Instant>>,
 }
 
-/// The next request would have to wait until the deadline.
+/// How much of a budget is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// That many turns …
+    pub(crate) turns: usize,
+    /// … the last of which was taken then.
+    pub(crate) last: Timestamp,
+}
+
+/// The next request would have to wait until the deadline or longer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NoTimeLeft;
+pub(crate) struct NoTurn {
+    /// When its turn comes.
+    pub(crate) until: Timestamp,
+    /// Whether that is worth telling: the budget is one of a minute or longer.
+    is_told: bool,
+}
+
+impl From<NoTurn> for SourceError {
+    fn from(no_turn: NoTurn) -> Self {
+        if no_turn.is_told { Self::Throttled { until: no_turn.until } } else { Self::OutOfTime }
+    }
+}
 
 impl Throttle {
-    /// At most `rate.requests` at once, refilled evenly over `rate.per`. A span of no length is no limit.
+    /// At most `rate.requests` in any span of `rate.per`. A span of no length is no limit.
     pub(crate) fn new(rate: RequestRate) -> Self {
         Self {
-            limiter: quota(rate).map(RateLimiter::direct),
-            ticks: governor::clock::DefaultClock::default(),
+            requests: usize::try_from(rate.requests).unwrap_or(usize::MAX).max(1),
+            per: Duration::try_from(rate.per).unwrap_or_default(),
+            taken: Mutex::default(),
         }
     }
 
     /// Waits for the next request's turn, but never until the deadline.
-    pub(crate) async fn turn(&self, clock: &dyn Clock, deadline: Timestamp) -> Result<(), NoTimeLeft> {
-        let Some(limiter) = &self.limiter else {
-            return Ok(());
-        };
-        while let Err(too_early) = limiter.check() {
-            let wait = too_early.wait_time_from(self.ticks.now());
-            if after(clock.now(), wait) >= deadline {
-                return Err(NoTimeLeft);
-            }
+    pub(crate) async fn turn(&self, clock: &dyn Clock, deadline: Timestamp) -> Result<(), NoTurn> {
+        while let Some(wait) = self.take() {
+            self.within(wait, clock, deadline)?;
             tokio::time::sleep(wait).await;
         }
         Ok(())
     }
+
+    /// Says whether a turn will come before the deadline, without taking it.
+    pub(crate) fn foresee(&self, clock: &dyn Clock, deadline: Timestamp) -> Result<(), NoTurn> {
+        let wait = self.wait_from(Instant::now(), &mut self.taken());
+        wait.map_or(Ok(()), |wait| self.within(wait, clock, deadline))
+    }
+
+    /// How much of the budget is used now, when that is worth telling to the next process.
+    pub(crate) fn used(&self, now: Timestamp) -> Option<Used> {
+        if self.per < SHORTEST_TOLD {
+            return None;
+        }
+        let instant = Instant::now();
+        let mut taken = self.taken();
+        self.forget_old(instant, &mut taken);
+        let age = instant.saturating_duration_since(*taken.back()?);
+        Some(Used { turns: taken.len(), last: before(now, age) })
+    }
+
+    /// Counts what another process used, as far as it is not known here: all of it as of its last turn.
+    pub(crate) fn remember(&self, used: Used, now: Timestamp) {
+        let age = Duration::try_from(now.duration_since(used.last)).unwrap_or_default();
+        let instant = Instant::now();
+        if self.per < SHORTEST_TOLD || age >= self.per {
+            return;
+        }
+        let mut taken = self.taken();
+        self.forget_old(instant, &mut taken);
+        let last = instant.checked_sub(age).unwrap_or(instant);
+        // Whoever took the last turn here wrote that down, or took one since: its own account is better.
+        if taken.back().is_some_and(|own| *own + Duration::from_secs(1) >= last) {
+            return;
+        }
+        let unknown = used.turns.min(self.requests).saturating_sub(taken.len());
+        taken.extend(std::iter::repeat_n(last, unknown));
+    }
+
+    /// Takes a turn, or says how long to wait before the next try.
+    fn take(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let mut taken = self.taken();
+        let wait = self.wait_from(now, &mut taken);
+        if wait.is_none() && !self.per.is_zero() {
+            taken.push_back(now);
+        }
+        wait
+    }
+
+    fn wait_from(&self, now: Instant, taken: &mut VecDeque<Instant>) -> Option<Duration> {
+        self.forget_old(now, taken);
+        if self.per.is_zero() || taken.len() < self.requests {
+            return None;
+        }
+        let free_at = *taken.front()? + self.span();
+        Some(free_at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+
+    fn forget_old(&self, now: Instant, taken: &mut VecDeque<Instant>) {
+        let span = self.span();
+        while taken.front().is_some_and(|oldest| now.saturating_duration_since(*oldest) >= span) {
+            taken.pop_front();
+        }
+    }
+
+    fn within(&self, wait: Duration, clock: &dyn Clock, deadline: Timestamp) -> Result<(), NoTurn> {
+        let until = after(clock.now(), wait);
+        if until < deadline {
+            return Ok(());
+        }
+        Err(NoTurn { until, is_told: self.per >= SHORTEST_TOLD })
+    }
+
+    fn span(&self) -> Duration {
+        self.per + LONGEST_MARGIN.min(self.per / 100)
+    }
+
+    fn taken(&self) -> MutexGuard<'_, VecDeque<Instant>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn quota(rate: RequestRate) -> Option<Quota> {
-    let burst = NonZeroU32::new(rate.requests).unwrap_or(NonZeroU32::MIN);
-    let per = Duration::try_from(rate.per).ok()?;
-    Some(Quota::with_period(per / burst.get())?.allow_burst(burst))
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    SignedDuration::try_from(age).ok().and_then(|age| now.checked_sub(age).ok()).unwrap_or(now)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use jiff::SignedDuration;
-
-    use super::*;
-
-    fn clock() -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    #[tokio::test]
-    async fn after_the_burst_requests_are_spread_evenly() {
-        let throttle = Throttle::new(RequestRate { requests: 4, per: SignedDuration::from_millis(200) });
-        let begin = Instant::now();
-        for _ in 0..4 {
-            throttle.turn(&clock, Timestamp::MAX).await.unwrap();
-        }
-        for _ in 0..2 {
-            throttle.turn(&clock, Timestamp::MAX).await.unwrap();
-        }
-        // Two cells come back 50 and 100 ms after the burst began.
-        assert!(begin.elapsed() >= Duration::from_millis(99), "{:?}", begin.elapsed());
-    }
-
-    #[tokio::test]
-    async fn a_turn_that_would_come_after_the_deadline_is_refused_at_once() {
-        let throttle = Throttle::new(RequestRate { requests: 1, per: SignedDuration::from_hours(1) });
-        let deadline = after(clock(), Duration::from_secs(60));
-        throttle.turn(&clock, deadline).await.unwrap();
-        assert_eq!(throttle.turn(&clock, deadline).await, Err(NoTimeLeft));
-    }
-
-    #[tokio::test]
-    async fn a_rate_without_a_span_is_no_limit() {
-        let throttle = Throttle::new(RequestRate { requests: 1, per: SignedDuration::ZERO });
-        for _ in 0..1000 {
-            throttle.turn(&clock, Timestamp::MAX).await.unwrap();
-        }
-    }
-}
+#[path = "throttle_tests.rs"]
+mod tests;

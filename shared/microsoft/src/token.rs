@@ -280,6 +280,7 @@ mod tests {
             tenant_id: "contoso".to_owned(),
             client_id: "client-1".to_owned(),
             credential: collector::settings::Credential::Secret(SecretString::from(secret.to_owned())),
+            publisher: "contoso".to_owned(),
         };
         Tokens::new(&connection, Identity::Secret(SecretString::from(secret.to_owned()))).unwrap()
     }

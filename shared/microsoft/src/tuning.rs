@@ -12,11 +12,16 @@ pub struct Tuning {
     pub retries: u32,
     /// Wait before the first repeat when the API names none; it doubles with each repeat.
     pub retry_base: Duration,
+    /// Wait after the first answer that asks for patience without saying how long; it doubles with each one in a row.
+    pub throttle_base: Duration,
+    /// Shortest wait before a content blob that failed is tried once more.
+    pub blob_wait: Duration,
     /// Longest wait that is not the API's own wish.
     pub retry_cap: Duration,
-    /// Longest time for one attempt, from connecting to the last byte of the answer.
+    /// Longest time for one attempt, from connecting to the last byte of the answer; of an answer that is streamed, to
+    /// the next few records.
     pub attempt_timeout: Duration,
-    /// Largest answer in bytes, after decompression.
+    /// Largest answer in bytes, after decompression; of an answer that is streamed, its largest record.
     pub body_limit: usize,
 }
 
@@ -25,6 +30,8 @@ impl Default for Tuning {
         Self {
             retries: 3,
             retry_base: Duration::from_secs(1),
+            throttle_base: Duration::from_secs(2),
+            blob_wait: Duration::from_millis(250),
             retry_cap: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(60),
             // Ten times the largest page seen (1,000 sign-ins with conditional access detail), and it fits the memory.

@@ -2,7 +2,8 @@
 //!
 //! `conformance` says what a state store is, as code that every store must pass. `store`, `source` and `sink` are the
 //! three ports of a simulated world in which each effect is one step: a driver that stops polling at a step is a crash,
-//! and one that polls two invocations in turn is a race. `site` puts them together: one service, visited again and again.
+//! and one that polls two invocations in turn is a race. `site` puts them together: one service, visited again and again;
+//! `content_site` does so for content feeds, which have a simulated API of their own in `content`.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +14,8 @@
 
 pub mod clock;
 pub mod conformance;
+pub mod content;
+pub mod content_site;
 pub mod dice;
 pub mod drive;
 pub mod service;

@@ -2,7 +2,7 @@
 
 use collector::run::Invocation;
 use collector::service::{Bounds, Period, Query, Rate, Service, Tag, WindowRule};
-use collector::settings::{Connection, Credential, RequestRate, Settings};
+use collector::settings::{Connection, Credential, MemoryLimits, RequestRate, Settings};
 use collector::story::Identity;
 use jiff::{SignedDuration, Timestamp};
 
@@ -49,6 +49,7 @@ pub fn settings() -> Settings {
             tenant_id: "tenant".to_owned(),
             client_id: "client".to_owned(),
             credential: Credential::Secret("secret".into()),
+            publisher: "tenant".to_owned(),
         },
         request_period: SignedDuration::from_secs(300),
         start_time: None,
@@ -60,7 +61,65 @@ pub fn settings() -> Settings {
         late_sweep_range: SignedDuration::ZERO,
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1_000_000, per: SignedDuration::from_secs(1) },
+        memory: None,
+        feeds: Vec::new(),
     }
+}
+
+/// A content feed: event time in `CreationTime`, the tag ends in `Workload`.
+pub static FEED: Service = Service {
+    name: "mail",
+    function: "test-mail",
+    query: Query::Content { content_type: "Audit.Mail" },
+    ..CONTENT
+};
+
+/// Another feed of the same input.
+pub static OTHER_FEED: Service = Service {
+    name: "files",
+    function: "test-files",
+    query: Query::Content { content_type: "Audit.Files" },
+    ..CONTENT
+};
+
+/// The service that retries what failed in the two.
+pub static RETRY: Service =
+    Service { name: "retry", function: "test-retry", query: Query::FailedContent, ..CONTENT };
+
+/// What services of content have in common.
+const CONTENT: Service = Service {
+    input: "test_content",
+    name: "",
+    aliases: &[],
+    function: "",
+    query: Query::FailedContent,
+    event_time: &["CreationTime"],
+    window: WindowRule {
+        max: SignedDuration::from_hours(24),
+        lookback: SignedDuration::from_hours(1),
+        retention: SignedDuration::from_secs(7 * 86_400 - 300),
+    },
+    tag: Tag::Suffixed { prefix: "my.content.", field: &["Workload"], otherwise: "general" },
+    period: Period { default_seconds: 300, minimum_seconds: 60 },
+    rate: Rate { requests: 2_000, seconds: 60, budget: "content" },
+    permission: "Content.Read",
+};
+
+/// The settings of one of the two feeds, as a document without options gives them.
+pub fn feed_settings(service: &'static Service) -> Settings {
+    let limits = MemoryLimits { most: 10_000_000, least: 100_000 };
+    Settings {
+        service,
+        window_max: service.window.max,
+        lookback: service.window.lookback,
+        memory: Some(limits),
+        ..settings()
+    }
+}
+
+/// The settings of the service that retries what failed in these feeds.
+pub fn retry_settings(feeds: Vec<Settings>) -> Settings {
+    Settings { memory: None, feeds, ..feed_settings(&RETRY) }
 }
 
 /// A tick with this many seconds of time. `number` makes its ids unlike others'.

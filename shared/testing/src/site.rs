@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use collector::event::{Backfill, Request};
-use collector::ports::{CHECKPOINT_KEY, PageRequest, Row, SourceError};
+use collector::ports::{CHECKPOINT_KEY, PageRequest, Preparation, Row, SourceError};
 use collector::report::Status;
 use collector::run::{Outcome, Ports, Warm, invoke};
 use collector::settings::Settings;
@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::clock::TestClock;
+use crate::content::FetchFault;
 use crate::drive::{Driven, drive};
 use crate::service::{settings, tick};
 use crate::sink::{Connection, Receiver, RecordingSink};
@@ -56,6 +57,10 @@ pub struct Visit {
     pub login: Option<SourceError>,
     /// What becomes of each request for a page.
     pub pages: Vec<Option<PageFault>>,
+    /// What becomes of each wait for content (content feeds alone).
+    pub fetches: Vec<Option<FetchFault>>,
+    /// What a listing page says instead of its blobs (content feeds alone).
+    pub not_ready: Option<&'static str>,
     /// After how many events each delivery breaks.
     pub breaks: Vec<Option<usize>>,
     /// What becomes of each write; the first one takes the lease.
@@ -70,6 +75,8 @@ pub struct Visit {
     pub warnings: Vec<String>,
     /// How long each page takes, seconds.
     pub seconds_per_page: i64,
+    /// How long each part and each end of a blob takes, seconds (content feeds alone).
+    pub seconds_per_fetch: i64,
     /// Whether somebody else takes the lease over while this invocation is at work.
     pub loses_lease: bool,
 }
@@ -96,6 +103,11 @@ impl Visit {
         Self { pages: pages.to_vec(), ..Self::forced() }
     }
 
+    /// A plain tick with these answers to waits for content.
+    pub fn with_fetches(fetches: &[Option<FetchFault>]) -> Self {
+        Self { fetches: fetches.to_vec(), ..Self::default() }
+    }
+
     /// A forced tick whose deliveries break after so many events.
     pub fn with_breaks(breaks: &[Option<usize>]) -> Self {
         Self { breaks: breaks.to_vec(), ..Self::forced() }
@@ -114,6 +126,10 @@ pub struct Seen {
     pub outcome: Outcome,
     /// The requests it made.
     pub requests: Vec<PageRequest>,
+    /// The blobs whose fetch it began, in that order.
+    pub fetched: Vec<String>,
+    /// What it told the source at the beginning, if it got that far.
+    pub preparation: Option<Preparation>,
     /// The connections to Devo that carried anything.
     pub connections: Vec<Connection>,
     /// Whether a connection to Devo was opened at all.
@@ -254,7 +270,8 @@ impl Site {
         let counts = &outcome.report;
         assert_eq!(counts.received, counts.duplicates + counts.delivered + counts.failed, "{counts:?}");
         let opened_devo = sink.prepared > 0 || !connections.is_empty();
-        Some(Seen { outcome, requests: source.requests, connections, opened_devo })
+        let (requests, preparation) = (source.requests, source.preparation);
+        Some(Seen { outcome, requests, fetched: Vec::new(), preparation, connections, opened_devo })
     }
 
     /// All rows of the service's partition.
@@ -322,7 +339,9 @@ pub fn record(text: &str, time: Timestamp) -> Emitted {
     Emitted { time, visible_from: time, text: Bytes::from(text.to_owned()) }
 }
 
-fn id_of(message: &str) -> String {
+/// The id of a record, or all of it when it has none.
+pub(crate) fn id_of(message: &str) -> String {
     let value: Value = serde_json::from_str(message).unwrap_or_default();
-    value["id"].as_str().unwrap_or(message).to_owned()
+    let id = value["id"].as_str().or_else(|| value["Id"].as_str());
+    id.unwrap_or(message).to_owned()
 }

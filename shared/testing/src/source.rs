@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use collector::error::{Error, ErrorType};
-use collector::ports::{Page, PageRequest, Source, SourceError, SourceStats};
+use collector::ports::{Blob, Fetched, Page, PageRequest, Preparation, Source, SourceError, SourceStats};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
 
 use crate::clock::TestClock;
 use crate::drive::step;
@@ -40,6 +41,8 @@ pub enum PageFault {
     EmptyPage,
     /// The page's link leads to itself.
     LinksToItself,
+    /// The page's link leads to the same page under another name.
+    SamePageAnew,
     /// The page holds its records twice.
     Doubled,
     /// The page is in reverse order.
@@ -67,6 +70,8 @@ pub struct ScriptedSource<'a> {
     pub warning: Option<String>,
     /// How much time each page takes, on which clock.
     pub pace: Option<(TestClock, SignedDuration)>,
+    /// What it was told at the beginning; it tells the next invocation the same.
+    pub preparation: Option<Preparation>,
 }
 
 impl<'a> ScriptedSource<'a> {
@@ -82,13 +87,15 @@ impl<'a> ScriptedSource<'a> {
             fingerprint: "scripted".to_owned(),
             warning: None,
             pace: None,
+            preparation: None,
         }
     }
 }
 
 impl Source for ScriptedSource<'_> {
-    async fn prepare(&mut self, _deadline: Timestamp) -> Result<(), SourceError> {
+    async fn prepare(&mut self, preparation: &Preparation) -> Result<(), SourceError> {
         step().await;
+        self.preparation = Some(preparation.clone());
         self.login.take().map_or(Ok(()), Err)
     }
 
@@ -133,11 +140,12 @@ impl Source for ScriptedSource<'_> {
         if fault == Some(PageFault::EmptyPage) {
             // `!` sorts before every digit: the same place under another name.
             let next = Some(format!("{}!", request.link.clone().unwrap_or_default()));
-            return Ok(Page { records: Vec::new(), next, warnings: Vec::new() });
+            return Ok(Page { records: Vec::new(), blobs: Vec::new(), next, warnings: Vec::new() });
         }
         let has_more = rest.len() > self.page_size;
         rest.truncate(self.page_size);
         let next = match fault {
+            Some(PageFault::SamePageAnew) => Some(format!("{}!", request.link.clone().unwrap_or_default())),
             Some(PageFault::LinksToItself) => request.link.clone().or(Some(String::new())),
             _ if has_more => rest.last().map(place),
             _ => None,
@@ -149,7 +157,19 @@ impl Source for ScriptedSource<'_> {
             _ => {}
         }
         step().await;
-        Ok(Page { records, next, warnings: self.warning.clone().into_iter().collect() })
+        Ok(Page { records, blobs: Vec::new(), next, warnings: self.warning.clone().into_iter().collect() })
+    }
+
+    /// Its pages name no blobs: there is nothing to fetch.
+    fn fetch(&mut self, _blobs: Vec<Blob>, _deadline: Timestamp) {}
+
+    async fn fetched(&mut self, _until: Timestamp) -> Result<Fetched, SourceError> {
+        step().await;
+        Ok(Fetched::AllEnded)
+    }
+
+    fn memo(&self) -> Map<String, Value> {
+        self.preparation.as_ref().map(|told| told.memo.clone()).unwrap_or_default()
     }
 
     fn fingerprint(&self) -> String {

@@ -1,12 +1,19 @@
 //! The collecting side of the demo: each service is invoked again and again until it has seen the end.
+//!
+//! A service with windows is done when one of them reaches past the end of the emission. The service that retries
+//! failed content is done when the feeds are and nothing waits in their queues.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use collector::event::Request;
 use collector::report::{Report, Status};
 use futures::future::join_all;
+use jiff::Timestamp;
 use local_host::runner::ServiceRunner;
+use local_host::status::pending_retries;
 use local_host::stop::Stop;
+use local_host::store::FileStore;
 use tokio::sync::watch;
 
 /// Pause before the next invocation while the tenant still emits, or after it asked for patience.
@@ -32,32 +39,86 @@ pub struct Tally {
     pub failures: Vec<String>,
 }
 
-/// Collects all services side by side until each has read everything, or the process shall stop.
-pub async fn all(
-    runners: Vec<ServiceRunner>,
-    emission_ended: &watch::Receiver<bool>,
-    stop: &Stop,
-) -> Vec<Tally> {
-    join_all(runners.into_iter().map(|runner| one(runner, emission_ended, stop))).await
+/// What the services of one demo know of it.
+pub struct Surroundings<'a> {
+    /// When the last record was emitted; `None` before that.
+    pub emission_ended: &'a watch::Receiver<Option<Timestamp>>,
+    /// Where the queues of failed content are.
+    pub state: &'a FileStore,
+    /// Ends the demo early.
+    pub stop: &'a Stop,
 }
 
-async fn one(mut runner: ServiceRunner, emission_ended: &watch::Receiver<bool>, stop: &Stop) -> Tally {
+/// What was so when an invocation began.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    emission_ended: Option<Timestamp>,
+    services_with_windows: usize,
+}
+
+/// Collects all services side by side until each has read everything, or the process shall stop.
+pub async fn all(runners: Vec<ServiceRunner>, surroundings: &Surroundings<'_>) -> Vec<Tally> {
+    let with_windows = AtomicUsize::new(runners.iter().filter(|runner| has_windows(runner)).count());
+    join_all(runners.into_iter().map(|runner| one(runner, surroundings, &with_windows))).await
+}
+
+/// Collects one service. `with_windows` counts the services with windows that are still at it.
+async fn one(
+    mut runner: ServiceRunner,
+    surroundings: &Surroundings<'_>,
+    with_windows: &AtomicUsize,
+) -> Tally {
     let mut tally = Tally { service: runner.settings().service.function, ..Tally::default() };
     let started = Instant::now();
-    while !stop.is_asked() && started.elapsed() < LIMIT {
-        let saw_the_end = *emission_ended.borrow();
+    while !surroundings.stop.is_asked() && started.elapsed() < LIMIT {
+        let before = Before {
+            emission_ended: *surroundings.emission_ended.borrow(),
+            services_with_windows: with_windows.load(Ordering::SeqCst),
+        };
         let request = Request { force: true, ..Request::default() };
         let outcome = runner.invoke(request, &|_| {}).await;
         tally.add(&outcome.report);
         match (&outcome.failure, outcome.report.status) {
             (Some(failure), _) => tally.failures.push(failure.to_string()),
-            (None, Status::UpToDate) if saw_the_end => break,
+            (None, Status::UpToDate) => {
+                match has_seen_the_end(&runner, &outcome.report, before, surroundings.state).await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(unreadable) => tally.failures.push(unreadable),
+                }
+            }
             (None, Status::More) => continue,
             (None, _) => {}
         }
         tokio::time::sleep(PAUSE).await;
     }
+    if has_windows(&runner) {
+        with_windows.fetch_sub(1, Ordering::SeqCst);
+    }
     tally
+}
+
+/// Whether nothing is left after an invocation that ended up to date.
+async fn has_seen_the_end(
+    runner: &ServiceRunner,
+    report: &Report,
+    before: Before,
+    state: &FileStore,
+) -> Result<bool, String> {
+    let Some(emission_ended) = before.emission_ended else { return Ok(false) };
+    if has_windows(runner) {
+        // A window that was left half-way ends before what was emitted since.
+        return Ok(report.window.is_some_and(|window| window.to >= emission_ended));
+    }
+    if before.services_with_windows > 0 {
+        return Ok(false);
+    }
+    let pending = pending_retries(Some(state), runner.settings()).await;
+    pending.map(|pending| pending == 0).map_err(|error| error.to_string())
+}
+
+fn has_windows(runner: &ServiceRunner) -> bool {
+    !runner.settings().service.query.has_no_listing()
 }
 
 impl Tally {

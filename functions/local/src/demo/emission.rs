@@ -1,14 +1,18 @@
 //! What happens in the simulated tenant: records of the past day, then new, late and repeated ones while all services
 //! collect.
 //!
-//! Ten records in a row share their instant, every fiftieth is served twice, and of those emitted while the services
-//! collect every other one is older than records that were collected before.
+//! In a collection, ten records in a row share their instant, every fiftieth is served twice, and of those emitted
+//! while the services collect every other one is older than records that were collected before. What a content feed
+//! gets is told in `blobs`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use simulator::tenant::{Endpoint, RecordRefused};
 
-use super::world::World;
+use super::blobs::Packer;
+use super::world::{Reads, World};
 
 /// Share of the records that exist before the first pull, in percent.
 const PAST_PERCENT: u32 = 60;
@@ -40,10 +44,19 @@ const STEP: Duration = Duration::from_millis(60);
 /// The emission of one demo.
 pub struct Emission<'a> {
     world: &'a World,
-    events: u32,
-    /// Records of each service that exist already.
+    plan: Plan,
+    packer: Packer,
+}
+
+/// Which records there are, by their number, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Records of each service.
+    pub events: u32,
+    /// Those of them that exist already, the first ones.
     past: u32,
-    now: Timestamp,
+    /// When the demo began.
+    began: Timestamp,
 }
 
 impl<'a> Emission<'a> {
@@ -53,16 +66,16 @@ impl<'a> Emission<'a> {
     /// A sentence that names a record which the tenant does not take.
     pub fn begin(world: &'a World, events: u32) -> Result<Self, String> {
         let past = u32::try_from(u64::from(events) * u64::from(PAST_PERCENT) / 100).unwrap_or(events);
-        let emission = Self { world, events, past, now: Timestamp::now() };
-        for number in 0..past {
-            emission.emit(number, emission.past_instant(number))?;
-        }
+        let plan = Plan { events, past, began: Timestamp::now() };
+        let emission = Self { world, plan, packer: Packer::new(plan) };
+        emission.emit(0..past)?;
         Ok(emission)
     }
 
     /// Records that have to arrive, each once.
     pub fn expected(&self) -> u64 {
-        u64::from(self.events) * self.world.services.len() as u64
+        let with_records = self.world.services.iter().filter(|(_, reads)| *reads != Reads::Queue);
+        u64::from(self.plan.events) * with_records.count() as u64
     }
 
     /// Emits the rest, step by step.
@@ -70,43 +83,70 @@ impl<'a> Emission<'a> {
     /// # Errors
     /// As for [`Emission::begin`].
     pub async fn go_on(&self) -> Result<(), String> {
-        let step = (self.events - self.past).div_ceil(STEPS).max(1);
-        for number in self.past..self.events {
-            if (number - self.past).is_multiple_of(step) {
-                tokio::time::sleep(STEP).await;
-            }
-            self.emit(number, self.present_instant(number))?;
+        let Plan { events, past, .. } = self.plan;
+        let step = (events - past).div_ceil(STEPS).max(1);
+        for first in (past..events).step_by(usize::try_from(step).unwrap_or(1)) {
+            tokio::time::sleep(STEP).await;
+            self.emit(first..events.min(first.saturating_add(step)))?;
         }
         Ok(())
     }
 
-    fn emit(&self, number: u32, time: Timestamp) -> Result<(), String> {
-        for (service, endpoint) in &self.world.services {
-            let record = simulator::records::record(*endpoint, u64::from(number), time);
+    fn emit(&self, numbers: Range<u32>) -> Result<(), String> {
+        for (service, reads) in &self.world.services {
+            let emitted = match reads {
+                Reads::Collection(endpoint) => {
+                    self.emit_records(*endpoint, numbers.clone()).map_err(|cause| cause.to_string())
+                }
+                Reads::Feed(feed) => self
+                    .packer
+                    .emit_blobs(&self.world.tenant, *feed, numbers.clone())
+                    .map_err(|cause| cause.to_string()),
+                Reads::Queue => Ok(()),
+            };
+            emitted.map_err(|cause| format!("what {} reads cannot be emitted: {cause}", service.function))?;
+        }
+        Ok(())
+    }
+
+    fn emit_records(&self, endpoint: Endpoint, numbers: Range<u32>) -> Result<(), RecordRefused> {
+        for number in numbers {
+            let record =
+                simulator::records::record(endpoint, u64::from(number), self.plan.appears(number, number));
             let copies = if number.is_multiple_of(REPEATED) { 2 } else { 1 };
             for _ in 0..copies {
-                self.world
-                    .tenant
-                    .emit(*endpoint, record.clone())
-                    .map_err(|cause| format!("a record for {} is refused: {cause}", service.function))?;
+                self.world.tenant.emit(endpoint, record.clone())?;
             }
         }
         Ok(())
+    }
+}
+
+impl Plan {
+    /// The instant of a record or blob that is emitted now. `first` is its (first) number, `ordinal` counts records or
+    /// blobs: of those that are no matter of the past every other one is late.
+    pub fn appears(&self, first: u32, ordinal: u32) -> Timestamp {
+        if first < self.past { self.past_instant(first) } else { present_instant(ordinal) }
+    }
+
+    /// An instant for that record which is the same whenever it is asked for.
+    pub fn happened(&self, number: u32) -> Timestamp {
+        if number < self.past { self.past_instant(number) } else { self.began }
     }
 
     fn past_instant(&self, number: u32) -> Timestamp {
         let group = i64::from(number / SAME_INSTANT);
         let groups = i64::from(self.past / SAME_INSTANT).max(1);
         let span = (PAST_FROM - PAST_TO).as_secs();
-        self.now - PAST_FROM + SignedDuration::from_secs(span * group / groups)
+        self.began - PAST_FROM + SignedDuration::from_secs(span * group / groups)
     }
+}
 
-    fn present_instant(&self, number: u32) -> Timestamp {
-        let now = Timestamp::now();
-        if number.is_multiple_of(2) {
-            return now - NEWEST;
-        }
-        let spread = i64::from(number) * 37 % LATEST.as_secs();
-        now - NEWEST - SignedDuration::from_secs(spread)
+fn present_instant(ordinal: u32) -> Timestamp {
+    let newest = Timestamp::now() - NEWEST;
+    if ordinal.is_multiple_of(2) {
+        return newest;
     }
+    let spread = i64::from(ordinal) * 37 % LATEST.as_secs();
+    newest - SignedDuration::from_secs(spread)
 }

@@ -4,6 +4,7 @@
 //! services collect; at the end what the receiver decoded is compared with what was emitted, byte for byte. The
 //! collector's own counts are shown beside it, but they decide nothing.
 
+mod blobs;
 mod collect;
 mod emission;
 mod faults;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use collector::service::Family;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use local_host::runner::{Host, prepare};
 use local_host::store::FileStore;
 use local_host::{config, log, stop};
@@ -25,10 +27,12 @@ use tokio::sync::watch;
 use crate::cli::DemoArgs;
 use crate::identity;
 use crate::outcome::{Ending, Mark, fail, refuse};
+use collect::Surroundings;
 use emission::Emission;
+use faults::Weather;
 use verdict::Verdict;
 
-pub use world::World;
+pub use world::{Reads, World};
 
 /// Plays the demo.
 pub async fn demo(arguments: &DemoArgs, families: &[&'static Family]) -> Ending {
@@ -60,20 +64,19 @@ async fn play(
     let stop = stop::on_signals();
     let configuration = config::load(&world.configuration).map_err(|error| fail(&error))?;
     let state = FileStore::open(&configuration.state_file).map_err(|error| fail(&error))?;
-    let host = Host { state, stop: stop.clone(), identity: identity(&configuration.name) };
+    let host = Host { state: state.clone(), stop: stop.clone(), identity: identity(&configuration.name) };
     let runners = prepare(&configuration, families, &host).map_err(|error| fail(&error))?;
-    if arguments.faults {
-        faults::script(world);
-    }
+    faults::script(world, if arguments.faults { Weather::Bad } else { Weather::Fair });
     let emission = Emission::begin(world, arguments.events).map_err(|problem| refuse(&problem))?;
-    let (emitted_all, emission_ended) = watch::channel(false);
+    let (emitted_all, emission_ended) = watch::channel(None);
     let showing = Showing::start(world, emission.expected());
     let emitting = async {
         let emitted = emission.go_on().await;
-        emitted_all.send_replace(true);
+        emitted_all.send_replace(Some(Timestamp::now()));
         emitted
     };
-    let (emitted, tallies) = tokio::join!(emitting, collect::all(runners, &emission_ended, &stop));
+    let surroundings = Surroundings { emission_ended: &emission_ended, state: &state, stop: &stop };
+    let (emitted, tallies) = tokio::join!(emitting, collect::all(runners, &surroundings));
     showing.end();
     emitted.map_err(|problem| refuse(&problem))?;
     Ok(tallies)

@@ -1,16 +1,17 @@
 //! Whether everything that was emitted arrived exactly once, judged from the receiver's side.
 //!
 //! A delivered message is the record's own bytes with members added at its end. They are taken off, and what is left
-//! must be one of the emitted records, byte for byte; each of those must be there once.
+//! must be one of the emitted records, byte for byte; each of those must be there once. A record of a feed may arrive
+//! under the feed's own name or, when its content failed at first, under that of the service that retries it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::Serialize;
-use simulator::receiver::ConnectionEnd;
+use simulator::receiver::{ConnectionEnd, Event};
 
 use super::collect::Tally;
-use super::world::World;
+use super::world::{Reads, World};
 use crate::outcome::Mark;
 use crate::table::{grouped, table};
 
@@ -26,7 +27,7 @@ pub struct Verdict {
     services: Vec<ServiceVerdict>,
     /// Requests and connections that the script spoilt.
     faults: u64,
-    /// What the receiver found wrong with the lines themselves.
+    /// What the receiver found wrong with the lines themselves, and the tenant with the requests.
     violations: Vec<String>,
     seconds: f64,
     configuration: String,
@@ -38,14 +39,18 @@ pub struct Verdict {
 #[derive(Debug, Default, Serialize)]
 struct ServiceVerdict {
     service: &'static str,
-    /// Distinct records that exist in the tenant.
+    #[serde(skip)]
+    role: Role,
+    /// Distinct records that exist in the tenant in what this service reads; a queue has none of its own.
     emitted: u64,
     /// Records that the collector received, those that came again included.
     received: u64,
     /// Records that the collector dropped because they were delivered before.
     dropped: u64,
-    /// Records that the receiver decoded.
+    /// Records that the receiver decoded under this service's name.
     delivered: u64,
+    /// Records of this service that arrived under the name of the one that retries failed content.
+    retried: u64,
     /// Emitted records that did not arrive.
     missing: u64,
     /// Arrivals of a record that had arrived before.
@@ -59,6 +64,29 @@ struct ServiceVerdict {
     failures: Vec<String>,
 }
 
+/// Whose records a service delivers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Role {
+    /// Those that it reads.
+    #[default]
+    Reader,
+    /// Those of the feeds.
+    Retrier,
+}
+
+/// One record as the receiver decoded it.
+struct Arrival {
+    tag: String,
+    record: Vec<u8>,
+}
+
+/// What arrived under the name of the service that retries failed content, and which of it belongs to a feed.
+#[derive(Default)]
+struct Retried {
+    arrivals: Vec<Arrival>,
+    claimed: Vec<bool>,
+}
+
 /// True for the tags of the collector's own log and metric events.
 pub fn is_story(tag: &str) -> bool {
     tag.starts_with(STORY_TAGS)
@@ -68,24 +96,32 @@ impl Verdict {
     /// Compares what the receiver decoded with what the tenant holds.
     pub fn of(world: &World, tallies: &[Tally], elapsed: Duration) -> Self {
         let events = world.receiver.events();
-        let services = world
+        let queues = world.services.iter().filter(|(_, reads)| *reads == Reads::Queue);
+        let mut retried =
+            Retried::new(queues.flat_map(|(service, _)| arrivals(&events, service.function)).collect());
+        let mut services: Vec<_> = world
             .services
             .iter()
-            .map(|(service, endpoint)| {
+            .map(|(service, reads)| {
                 let mut one = ServiceVerdict { service: service.function, ..ServiceVerdict::default() };
                 if let Some(tally) = tallies.iter().find(|tally| tally.service == service.function) {
                     one.take_over(tally);
                 }
-                let emitted = world.tenant.emitted(*endpoint);
-                let arrived: Vec<_> = events
-                    .iter()
-                    .filter(|event| event.host == service.function && !is_story(&event.tag))
-                    .map(|event| (event.tag.as_str(), &*event.message))
-                    .collect();
-                one.compare(emitted.iter().map(|record| &**record), &arrived);
+                match reads {
+                    Reads::Queue => one.role = Role::Retrier,
+                    Reads::Collection(_) | Reads::Feed(_) => {
+                        let emitted = world.emitted(*reads);
+                        let records = emitted.iter().map(|record| &**record);
+                        one.compare(records, &arrivals(&events, service.function), &mut retried);
+                    }
+                }
                 one
             })
             .collect();
+        services
+            .iter_mut()
+            .filter(|one| one.role == Role::Retrier)
+            .for_each(|one| one.take_retried(&retried));
         let spoilt_requests = world
             .tenant
             .requests()
@@ -97,6 +133,7 @@ impl Verdict {
             .into_iter()
             .filter(|connection| connection.end == Some(ConnectionEnd::Scripted));
         let violations = world.receiver.violations();
+        let broken_rules = world.tenant.violations();
         let copy_error = world.receiver.copy_error().into_iter();
         Self {
             services,
@@ -104,6 +141,7 @@ impl Verdict {
             violations: violations
                 .iter()
                 .map(|(connection, violation)| format!("connection {connection}: {violation:?}"))
+                .chain(broken_rules.iter().map(|(number, rule)| format!("request {number}: {rule:?}")))
                 .chain(copy_error.map(|cause| format!("the received events cannot be written: {cause}")))
                 .collect(),
             seconds: elapsed.as_secs_f64(),
@@ -131,9 +169,13 @@ impl Verdict {
         for one in &self.services {
             let tables: Vec<_> =
                 one.tables.iter().map(|(tag, count)| format!("{tag} {}", grouped(*count))).collect();
+            let emitted = match one.role {
+                Role::Reader => grouped(one.emitted),
+                Role::Retrier => "-".to_owned(),
+            };
             services.add_row([
                 one.service.to_owned(),
-                grouped(one.emitted),
+                emitted,
                 grouped(one.received),
                 grouped(one.dropped),
                 grouped(one.delivered),
@@ -141,6 +183,12 @@ impl Verdict {
             ]);
         }
         anstream::println!("{services}");
+        for one in self.services.iter().filter(|one| one.role == Role::Retrier) {
+            let (service, delivered) = (one.service, grouped(one.delivered));
+            anstream::println!(
+                "{service} delivered {delivered} records of the feeds: their content could not be had at first"
+            );
+        }
         for line in self.problems() {
             anstream::println!("{} {line}", Mark::Problem.word());
         }
@@ -181,24 +229,62 @@ impl ServiceVerdict {
         self.failures.clone_from(&tally.failures);
     }
 
-    fn compare<'a>(&mut self, emitted: impl Iterator<Item = &'a [u8]>, arrived: &[(&str, &[u8])]) {
-        let mut arrivals: HashMap<&[u8], u64> = emitted.map(|record| (record, 0)).collect();
-        self.emitted = arrivals.len() as u64;
-        for (tag, message) in arrived {
-            self.delivered += 1;
-            *self.tables.entry((*tag).to_owned()).or_default() += 1;
-            match arrivals.get_mut(without_added_members(message).as_slice()) {
+    /// Compares what exists with what arrived, and claims what arrived by way of a retry.
+    fn compare<'a>(
+        &mut self,
+        emitted: impl Iterator<Item = &'a [u8]>,
+        arrived: &[Arrival],
+        retried: &mut Retried,
+    ) {
+        let mut counts: HashMap<&[u8], u64> = emitted.map(|record| (record, 0)).collect();
+        self.emitted = counts.len() as u64;
+        for Arrival { tag, record } in arrived {
+            self.note_delivered(tag);
+            match counts.get_mut(record.as_slice()) {
                 Some(count) => *count += 1,
                 None => self.unknown += 1,
             }
         }
-        self.missing = arrivals.values().filter(|count| **count == 0).count() as u64;
-        self.repeated = arrivals.values().map(|count| count.saturating_sub(1)).sum();
+        for (Arrival { record, .. }, claimed) in retried.arrivals.iter().zip(&mut retried.claimed) {
+            if let Some(count) = counts.get_mut(record.as_slice()) {
+                *count += 1;
+                *claimed = true;
+                self.retried += 1;
+            }
+        }
+        self.missing = counts.values().filter(|count| **count == 0).count() as u64;
+        self.repeated = counts.values().map(|count| count.saturating_sub(1)).sum();
+    }
+
+    /// What arrived under this service's name; whatever no feed has claimed is nobody's record.
+    fn take_retried(&mut self, retried: &Retried) {
+        retried.arrivals.iter().for_each(|arrival| self.note_delivered(&arrival.tag));
+        self.unknown = retried.claimed.iter().filter(|claimed| !**claimed).count() as u64;
+    }
+
+    fn note_delivered(&mut self, tag: &str) {
+        self.delivered += 1;
+        *self.tables.entry(tag.to_owned()).or_default() += 1;
     }
 
     fn is_good(&self) -> bool {
-        self.emitted > 0 && self.missing + self.repeated + self.unknown == 0
+        let has_records = self.emitted > 0 || self.role == Role::Retrier;
+        has_records && self.missing + self.repeated + self.unknown == 0
     }
+}
+
+impl Retried {
+    fn new(arrivals: Vec<Arrival>) -> Self {
+        Self { claimed: vec![false; arrivals.len()], arrivals }
+    }
+}
+
+/// The records that arrived under the name of this function.
+fn arrivals(events: &[Event], function: &str) -> Vec<Arrival> {
+    let records = events.iter().filter(|event| event.host == function && !is_story(&event.tag));
+    records
+        .map(|event| Arrival { tag: event.tag.clone(), record: without_added_members(&event.message) })
+        .collect()
 }
 
 /// The record inside a message. A message without the added members is given back as it is, and so is no record.
@@ -214,10 +300,14 @@ fn without_added_members(message: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn compared(emitted: &[&str], arrived: &[&str]) -> ServiceVerdict {
-        let arrived: Vec<_> = arrived.iter().map(|message| ("my.tag", message.as_bytes())).collect();
+    fn arrivals_of(messages: &[String]) -> Vec<Arrival> {
+        let record = |message: &String| without_added_members(message.as_bytes());
+        messages.iter().map(|message| Arrival { tag: "my.tag".to_owned(), record: record(message) }).collect()
+    }
+
+    fn compared(emitted: &[&str], arrived: &[String], retried: &mut Retried) -> ServiceVerdict {
         let mut verdict = ServiceVerdict::default();
-        verdict.compare(emitted.iter().map(|record| record.as_bytes()), &arrived);
+        verdict.compare(emitted.iter().map(|record| record.as_bytes()), &arrivals_of(arrived), retried);
         verdict
     }
 
@@ -239,8 +329,7 @@ mod tests {
             (vec![one.to_owned(), sent(two)], false, (1, 0, 1)),
         ];
         for (arrived, is_good, counts) in cases {
-            let arrived: Vec<_> = arrived.iter().map(String::as_str).collect();
-            let verdict = compared(&[one, two, one], &arrived);
+            let verdict = compared(&[one, two, one], &arrived, &mut Retried::default());
             assert_eq!(verdict.is_good(), is_good, "{arrived:?}");
             assert_eq!((verdict.missing, verdict.repeated, verdict.unknown), counts, "{arrived:?}");
             assert_eq!((verdict.emitted, verdict.delivered), (2, arrived.len() as u64));
@@ -248,7 +337,34 @@ mod tests {
     }
 
     #[test]
+    fn a_record_may_arrive_by_way_of_a_retry_but_not_by_both_ways_and_not_a_strange_one() {
+        let (one, two, strange) = (r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#);
+        let cases = [
+            (vec![sent(one)], vec![sent(two)], (true, true)),
+            (vec![], vec![sent(two), sent(one)], (true, true)),
+            (vec![sent(one), sent(two)], vec![], (true, true)),
+            (vec![sent(one), sent(two)], vec![sent(two)], (false, true)),
+            (vec![sent(one)], vec![sent(two), sent(two)], (false, true)),
+            (vec![sent(one)], vec![sent(strange)], (false, false)),
+            (vec![sent(one), sent(two)], vec![sent(strange)], (true, false)),
+        ];
+        for (own, by_retry, expected) in cases {
+            let mut retried = Retried::new(arrivals_of(&by_retry));
+            let feed = compared(&[one, two], &own, &mut retried);
+            let mut retrier = ServiceVerdict { role: Role::Retrier, ..ServiceVerdict::default() };
+            retrier.take_retried(&retried);
+            assert_eq!((feed.is_good(), retrier.is_good()), expected, "{own:?} {by_retry:?}");
+            assert_eq!((feed.delivered, retrier.delivered), (own.len() as u64, by_retry.len() as u64));
+            assert_eq!(
+                feed.retried + retrier.unknown,
+                retrier.delivered,
+                "each retry is somebody's or nobody's"
+            );
+        }
+    }
+
+    #[test]
     fn a_demo_without_records_proves_nothing() {
-        assert!(!compared(&[], &[]).is_good());
+        assert!(!compared(&[], &[], &mut Retried::default()).is_good());
     }
 }

@@ -3,10 +3,22 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use collector::service::{Family, Query, Service};
 use local_host::config::STATE_FILE_NAME;
 use simulator::receiver::{Receiver, ReceiverConfig};
-use simulator::tenant::{Endpoint, PageSize, Tenant, TenantConfig};
+use simulator::tenant::{ContentType, Endpoint, FeedConfig, PageSize, Tenant, TenantConfig};
+
+/// What a service of the demo reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// A collection of Graph.
+    Collection(Endpoint),
+    /// A content feed of the Management Activity API.
+    Feed(ContentType),
+    /// The content that failed in the feeds of the same input.
+    Queue,
+}
 
 /// Everything that the demo collects from and sends to.
 pub struct World {
@@ -20,8 +32,8 @@ pub struct World {
     pub tenant: Tenant,
     /// Devo.
     pub receiver: Receiver,
-    /// The services with the collections that they read.
-    pub services: Vec<(&'static Service, Endpoint)>,
+    /// The services with what they read.
+    pub services: Vec<(&'static Service, Reads)>,
 }
 
 impl World {
@@ -39,10 +51,12 @@ impl World {
         let rows = usize::try_from(events).unwrap_or(usize::MAX);
         let rows = (rows / 10).clamp(50, 1_000);
         let page_size = PageSize { default: rows, maximum: rows };
+        // A listing page names blobs of many records each: few of them make several pages, too.
+        let feed = FeedConfig { page_size: rows / 20, ..FeedConfig::default() };
         let tenant =
-            Tenant::start(TenantConfig { page_size, ..TenantConfig::default() }).await.map_err(|cause| {
-                format!("the simulated tenant cannot listen on the loopback interface: {cause}")
-            })?;
+            Tenant::start(TenantConfig { page_size, feed, ..TenantConfig::default() }).await.map_err(
+                |cause| format!("the simulated tenant cannot listen on the loopback interface: {cause}"),
+            )?;
         let receiver_config = ReceiverConfig { copy_to: Some(received.clone()), ..ReceiverConfig::default() };
         let receiver = Receiver::start(receiver_config)
             .await
@@ -50,7 +64,7 @@ impl World {
         let services = families
             .iter()
             .flat_map(|family| family.services)
-            .map(|service| endpoint_of(service).map(|endpoint| (*service, endpoint)))
+            .map(|service| Reads::of(service).map(|reads| (*service, reads)))
             .collect::<Result<_, _>>()?;
         let world = Self {
             configuration: folder.join("config").join("config.yaml"),
@@ -62,6 +76,15 @@ impl World {
         };
         world.write_files(&folder, families)?;
         Ok(world)
+    }
+
+    /// The records that exist in what a service reads, as often as they were emitted. A queue has none of its own.
+    pub fn emitted(&self, reads: Reads) -> Vec<Bytes> {
+        match reads {
+            Reads::Collection(endpoint) => self.tenant.emitted(endpoint),
+            Reads::Feed(content_type) => self.tenant.emitted_records(content_type),
+            Reads::Queue => Vec::new(),
+        }
     }
 
     fn write_files(&self, folder: &Path, families: &[&'static Family]) -> Result<(), String> {
@@ -117,13 +140,23 @@ impl World {
     }
 }
 
-/// The collection of the simulated tenant that a service reads.
-fn endpoint_of(service: &Service) -> Result<Endpoint, String> {
-    let Query::OData { path, .. } = &service.query;
-    let found = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == *path);
-    found.ok_or_else(|| {
-        format!("the simulated tenant does not serve {path}, which {} reads", service.function)
-    })
+impl Reads {
+    /// What this service reads of the simulated tenant.
+    fn of(service: &Service) -> Result<Self, String> {
+        let (found, asked) = match &service.query {
+            Query::OData { path, .. } => {
+                let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == *path);
+                (endpoint.map(Self::Collection), *path)
+            }
+            Query::Content { content_type } => {
+                let feed = ContentType::ALL.into_iter().find(|feed| feed.name() == *content_type);
+                (feed.map(Self::Feed), *content_type)
+            }
+            Query::FailedContent => return Ok(Self::Queue),
+        };
+        let function = service.function;
+        found.ok_or_else(|| format!("the simulated tenant does not serve {asked}, which {function} reads"))
+    }
 }
 
 fn folder(wanted: Option<&Path>) -> Result<PathBuf, String> {

@@ -94,7 +94,12 @@ impl Dynamo {
 
     /// Writes a row behind the store's back.
     pub async fn put(&self, row: &Row) {
-        let item = aws_host::rows::item_of(PARTITION, row).unwrap();
+        self.put_into(PARTITION, row).await;
+    }
+
+    /// Writes a row of that partition behind the store's back.
+    pub async fn put_into(&self, partition: &str, row: &Row) {
+        let item = aws_host::rows::item_of(partition, row).unwrap();
         self.client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
     }
 }

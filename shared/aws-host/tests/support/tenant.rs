@@ -1,5 +1,5 @@
 //! AWS and a Microsoft tenant on one port, as far as one invocation needs them: two secrets, the state table (passed on
-//! to the emulator), a login that knows one client secret, and an API with one record.
+//! to the emulator), a login that knows one client secret, an API with one record, and content with one record.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,17 +19,25 @@ use super::wire::{answer, read_message};
 use super::{Dynamo, sdk_config};
 
 /// A family of one service.
-pub static FAMILY: Family = Family {
-    input: "test_input",
+static THINGS: Family =
+    Family { input: "test_input", aliases: &[], clouds: CLOUDS, services: &[&testing::service::SERVICE] };
+
+/// A family of two content feeds and the service that retries what failed in them.
+static CONTENT: Family = Family {
+    input: "test_content",
     aliases: &[],
-    clouds: &[Cloud {
-        top_level_domain: None,
-        base_url: "https://things.test",
-        login_url: "https://login.test",
-        scope: "https://things.test/.default",
-    }],
-    services: &[&testing::service::SERVICE],
+    clouds: CLOUDS,
+    services: &[&testing::service::FEED, &testing::service::OTHER_FEED, &testing::service::RETRY],
 };
+
+const CLOUDS: &[Cloud] = &[Cloud {
+    top_level_domain: None,
+    base_url: "https://things.test",
+    login_url: "https://login.test",
+    scope: "https://things.test/.default",
+}];
+
+const FAMILIES: &[&Family] = &[&THINGS, &CONTENT];
 
 /// Everything one invocation talks to.
 pub struct Tenant {
@@ -92,6 +100,13 @@ impl Tenant {
         }}})
     }
 
+    /// A document of the content feeds and their retry service.
+    pub fn document_of_content(&self) -> Value {
+        let mut input = self.document("right")["inputs"]["test_input"].take();
+        input["services"] = json!({"mail": {}, "files": {}, "retry": {}});
+        json!({"inputs": {"test_content": input}})
+    }
+
     /// What Secrets Manager answers for this secret: `SecretString`, `SecretBinary` or `__type`.
     pub fn set_secret(&self, id: &str, given: Value) {
         self.inner.lock().unwrap().secrets.insert(id.to_owned(), given);
@@ -112,13 +127,18 @@ impl Tenant {
         sdk_config(&self.address)
     }
 
-    /// A process of the service, just started.
+    /// A process of the service `test-things`, just started.
     pub fn handler(&self) -> Handler {
+        self.handler_of("test-things")
+    }
+
+    /// A process of that function, just started.
+    pub fn handler_of(&self, function: &str) -> Handler {
         let telemetry = Telemetry {
             current: CurrentRequest::default(),
             metrics: Mutex::new(Box::new(Metrics(Arc::clone(&self.inner)))),
         };
-        Handler::new(&[&FAMILY], environment(), &self.config(), Timestamp::now, telemetry)
+        Handler::new(FAMILIES, environment(function), &self.config(), Timestamp::now, telemetry)
     }
 
     /// The lines of metrics that were written so far.
@@ -136,10 +156,10 @@ pub fn call(event: Value) -> Call {
     }
 }
 
-fn environment() -> Environment {
+fn environment(function: &str) -> Environment {
     let lookup = |name: &str| {
         let value = match name {
-            "_HANDLER" => "test-things",
+            "_HANDLER" => function,
             "COLLECTOR_SECRET_ID" => "collector",
             "DEVO_SECRET_ID" => "devo",
             "STATE_TABLE" => super::TABLE,
@@ -149,7 +169,7 @@ fn environment() -> Environment {
         };
         Some(value.to_owned())
     };
-    environment::read(&lookup, &[&FAMILY]).unwrap()
+    environment::read(&lookup, FAMILIES).unwrap()
 }
 
 /// A Devo secret with a certificate made on the spot; nothing listens at its address.
@@ -197,6 +217,10 @@ fn play(head: &str, body: &str, inner: &Mutex<Inner>) -> Vec<u8> {
         }
         let refusal = r#"{"error": "invalid_client", "error_description": "AADSTS7000215: wrong", "error_codes": [7000215]}"#;
         return answer(401, refusal);
+    }
+    if head.starts_with("GET /content/") {
+        count(inner, "content");
+        return answer(200, r#"[{"Id": "1", "CreationTime": "2026-11-20T09:00:00", "Workload": "Mail"}]"#);
     }
     count(inner, "page");
     let time = (Timestamp::now() - SignedDuration::from_mins(5)).to_string();

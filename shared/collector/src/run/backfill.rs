@@ -82,6 +82,16 @@ impl Open {
         }
     }
 
+    pub(super) fn doubts(&self, places: &[(Bucket, u64)]) -> Vec<Load> {
+        self.own.as_ref().map(|own| own.doubts(places)).unwrap_or_default()
+    }
+
+    pub(super) fn confirmed(&mut self, load: &Load, rows: Vec<Row>) {
+        if let Some(own) = &mut self.own {
+            own.confirmed(load, rows);
+        }
+    }
+
     pub(super) fn committed(&mut self, writes: &[Write]) {
         self.answered.drain(..self.answered.len().min(MOST_ANSWERED));
         if let Some(own) = &mut self.own {
@@ -166,6 +176,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             wanted.iter().for_each(|what| self.warn_of_old_start(what));
             return Ok(wanted.into_iter().map(|what| Open::new(what, 0, Walk::default())).collect());
         }
+        if self.settings.service.query.has_no_listing() {
+            return Ok(Vec::new());
+        }
         let hashes = self.hashes_ahead(is_warm);
         let first = hashes.as_ref().map_or(BACKFILL_PREFIX, |load| load.first.as_str()).to_owned();
         let last = format!("{BACKFILL_PREFIX}~");
@@ -249,11 +262,14 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             now: self.started,
         };
         let from = plan(&self.reached(), &bounds).window.from;
+        if self.settings.service.query.is_content() {
+            return Some(self.warm.memory.load_content_from(from, self.started));
+        }
         Some(self.warm.memory.load_from(from, self.started))
     }
 
     /// A backfill that cannot begin now is left as a request for the tick that can.
-    pub(super) async fn leave_request(&self) -> Result<(), Error> {
+    pub(super) async fn leave_request(&mut self) -> Result<(), Error> {
         let is_left = self.is_dry() || self.is_noted;
         let wanted = self.invocation.request.backfill.as_ref().filter(|_| !is_left);
         let Some(wanted) = wanted else { return Ok(()) };
@@ -270,7 +286,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             open.finished_at = Some(now);
             open.walk = Walk::default();
         }
-        let rows = self.memory_rows();
+        let rows = self.rows_to_write().await;
         self.ship_with(rows).await.map_err(Stop::Broken)?;
         self.backfill = None;
         Ok(())

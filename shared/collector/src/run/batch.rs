@@ -21,13 +21,13 @@ const MOST_RECORDS: u64 = 20_000;
 const MOST_HASHES: usize = 20_000;
 /// A batch this old is sent before the next page is asked for.
 const OLDEST: SignedDuration = SignedDuration::from_secs(20);
-/// Buckets of one batch: each is a row of its commit. A commit holds 100, and its other rows are the checkpoint, up to 7
+/// Rows of one batch's commit for its hashes and the retry queue. A commit holds 100, and its other rows are the checkpoint, up to 7
 /// hours of the ledger, and a backfill with a few requests that it answers.
-const MOST_BUCKETS: usize = 80;
+pub(super) const MOST_ROWS: usize = 80;
 /// More than any frame adds to its message and tag.
 const FRAME_OVERHEAD: usize = 128;
 /// Records shown by a dry run.
-const SAMPLES: usize = 3;
+pub(super) const SAMPLES: usize = 3;
 
 /// What a commit is for. One that gives the lease back follows one of the same version whose outcome may be unknown: the
 /// store must not take it for a repeat.
@@ -62,25 +62,32 @@ pub(super) struct Batch {
     /// Events by index of their tag.
     tables: BTreeMap<usize, u64>,
     opened_at: Option<Timestamp>,
+    /// Entries that come into the retry queue or leave it.
+    pub(super) queue: Vec<Write>,
+    /// Content URIs that failed, and such that are lost, since the last commit.
+    pub(super) failed_uris: u64,
+    pub(super) lost_uris: u64,
 }
 
 impl Batch {
     pub(super) fn is_old(&self, now: Timestamp) -> bool {
-        self.opened_at.is_some_and(|opened| later(opened, OLDEST) <= now)
+        self.is_old_from().is_some_and(|instant| instant <= now)
+    }
+
+    /// When it will be old; never while it is empty.
+    pub(super) fn is_old_from(&self) -> Option<Timestamp> {
+        self.opened_at.map(|opened| later(opened, OLDEST))
     }
 }
 
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Whether the batch must be sent before a record with such a frame and bucket goes in.
     pub(super) fn is_full_for(&self, frame_bytes: usize, bucket: Bucket) -> bool {
-        let rows: usize = self
-            .memories()
-            .map(|memory| memory.staged_buckets() + usize::from(!memory.is_staged(bucket)))
-            .sum();
+        let rows: usize = self.memories().map(|memory| memory.rows_with(bucket)).sum();
         self.batch.records >= MOST_RECORDS
-            || self.memories().any(|memory| memory.most_staged() >= MOST_HASHES)
+            || self.memories().any(|memory| memory.most_staged() >= MOST_HASHES || !memory.has_room())
             || (self.batch.records > 0 && self.batch.bytes + frame_bytes > MOST_BYTES)
-            || rows > MOST_BUCKETS
+            || rows + self.batch.queue.len() > MOST_ROWS
     }
 
     /// No frame of this text and tag is longer.
@@ -104,12 +111,17 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
         self.batch.events += 1;
         *self.batch.tables.entry(tag_index).or_default() += 1;
+        self.note_opening();
+    }
+
+    /// Something is in the batch that a commit must make true.
+    pub(super) fn note_opening(&mut self) {
         self.batch.opened_at.get_or_insert_with(|| self.ports.clock.now());
     }
 
     /// Sends the open batch and commits what it makes true.
     pub(super) async fn ship(&mut self) -> Result<(), Stop> {
-        let writes = self.memory_rows();
+        let writes = self.rows_to_write().await;
         self.ship_with(writes).await.map_err(Stop::Broken)?;
         (self.ports.progress)(&self.report);
         if self.ports.clock.now() >= self.work_until() {
@@ -143,6 +155,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let guard = Guard { writer: self.invocation.nonce.clone(), version: self.committed.version };
         self.next.version = guard.version + 1;
         self.next.writer.clone_from(&guard.writer);
+        if self.is_prepared {
+            self.next.source_memo = self.ports.source.memo();
+        }
+        writes.extend(self.batch.queue.iter().cloned());
         writes.extend(self.backfill.iter().flat_map(super::backfill::Open::writes));
         self.book(&mut writes);
         let commit = Commit {
@@ -160,6 +176,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let batch = std::mem::take(&mut self.batch);
         self.report.delivered += batch.records;
         self.report.sent += batch.events;
+        self.report.failed_uris += batch.failed_uris;
+        self.report.lost_uris += batch.lost_uris;
         self.report.bytes_sent += batch.bytes as u64;
         for (tag_index, events) in batch.tables {
             *self.report.tables.entry(self.tags.get(tag_index).to_owned()).or_default() += events;

@@ -9,6 +9,7 @@ use crate::story::{self, Level, Line};
 use crate::window::later;
 
 use super::batch::Purpose;
+use super::errand::Role;
 use super::{Outcome, Run, Stop, proof};
 
 /// Lines that wait for the next connection at the most.
@@ -42,6 +43,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 self.warn(format!("the API asks for patience: no request before {until}"));
                 Ok(Status::Throttled)
             }
+            Err(Stop::NotReady(why)) => {
+                self.warn(why);
+                self.walk_mut().waits = true;
+                Ok(Status::UpToDate)
+            }
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Broken(error)) => return Err(self.roll_back(error, None).await),
         };
@@ -52,9 +58,18 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if let Err(error) = &ended {
             self.fail(error, &error.to_string());
         }
+        // Rows before words: a memory that is full is told of with the others.
+        let rows = self.last_rows().await;
+        if let Some(instant) = self.memory_reaches_to {
+            self.warn(format!(
+                "this feed's memory is full: records from before {instant} are not compared any more; raise \
+                 override_bloom_filter_size to keep more"
+            ));
+        }
         self.note_result(&ended);
-        self.tell_story();
-        let rows = self.last_rows();
+        if self.role == Role::Own {
+            self.tell_story();
+        }
         self.free_lease();
         if let Err(broken) = self.ship_with(rows).await {
             return Err(self.roll_back(broken, ended.err()).await);
@@ -93,9 +108,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     /// The last commit's rows: the hashes of its records and, where it pays, a merge of older rows.
-    fn last_rows(&mut self) -> Vec<Write> {
-        let mut rows = self.memory_rows();
-        if rows.len() <= FEW_ROWS && self.now() < self.work_until() {
+    async fn last_rows(&mut self) -> Vec<Write> {
+        let mut rows = self.rows_to_write().await;
+        let forgets = rows.iter().any(|row| matches!(row, Write::Delete(_)));
+        // What is forgotten and what is merged may be the same row.
+        if rows.len() + self.batch.queue.len() <= FEW_ROWS && !forgets && self.now() < self.work_until() {
             rows.extend(self.warm.memory.merge(self.committed.version + 1));
             rows.extend(self.outdated.drain(..self.outdated.len().min(MOST_OUTDATED)).map(Write::Delete));
         }
@@ -148,7 +165,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.next.start_time_in_utc = self.next.start_time_in_utc.or(tried.start_time_in_utc);
         self.note_pull();
         self.note_result(&Err(answer.clone()));
-        for line in self.story.iter().filter(|line| line.level != Level::Info) {
+        let is_told_here = self.role == Role::Own;
+        for line in self.story.iter().filter(|line| is_told_here && line.level != Level::Info) {
             // A warning that comes with each tick must not push out the failures of the others.
             if line.level == Level::Error || !self.next.untold.contains(line) {
                 self.next.untold.push(line.clone());
@@ -207,8 +225,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     pub(super) fn count_requests(&mut self) {
         let stats = self.ports.source.stats();
-        self.report.requests = stats.requests;
-        self.report.throttled = stats.throttled;
+        self.report.requests = stats.requests.saturating_sub(self.requests_before.requests);
+        self.report.throttled = stats.throttled.saturating_sub(self.requests_before.throttled);
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -220,6 +238,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         match refused {
             SourceError::OutOfTime => Stop::OutOfTime,
             SourceError::Throttled { until } => Stop::Throttled(until),
+            SourceError::NotReady(why) => Stop::NotReady(why),
             SourceError::Fatal(error) | SourceError::TooHeavy(error) => Stop::Failed(error),
             SourceError::LinkExpired(message) | SourceError::StartTooOld { message, .. } => {
                 let error = Error::new(ErrorType::PullError, crate::error::code::BAD_ANSWER, message);

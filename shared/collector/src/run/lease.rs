@@ -17,6 +17,7 @@ use crate::window::{earlier, later, whole_second};
 
 use super::backfill::Open;
 use super::batch::{Batch, first_20};
+use super::errand::Role;
 use super::finish::LONGEST_PATIENCE;
 use super::{Invocation, PagesOfWalk, Ports, Run, Warm, proof};
 
@@ -52,12 +53,18 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             narrowed: None,
             restarts: 0,
             pages: PagesOfWalk::NoneAsked,
+            pages_seen: Default::default(),
             outdated: Vec::new(),
             is_noted: false,
             report: Report::new(settings.service.function, &invocation.request),
             booked: Default::default(),
             story: Vec::new(),
             holds_lease: false,
+            role: Role::Own,
+            requests_before: Default::default(),
+            is_prepared: false,
+            queue_expiries: None,
+            memory_reaches_to: None,
             ports,
         }
     }
@@ -162,10 +169,11 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         if !is_warm {
             self.warm.memory = Memory::new(space);
         }
+        self.warm.memory.set_limits(self.settings.memory);
         self.open_backfills(is_warm).await
     }
 
-    fn settle_start(&mut self) {
+    pub(super) fn settle_start(&mut self) {
         let wanted = self.settings.start_time;
         let has_position =
             self.next.last_event_time_in_utc.is_some() || self.next.complete_to_in_utc.is_some();
@@ -192,13 +200,11 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         if self.is_dry() {
             return None;
         }
-        // A wish from further ahead than any is kept, and a pull from after now, were noted by a clock that was wrong.
-        let longest = later(self.started, LONGEST_PATIENCE);
-        let is_wish = |instant: Timestamp| self.started < instant && instant <= longest;
-        if self.next.not_before_in_utc.is_some_and(is_wish) {
+        if self.must_be_patient() {
             return Some(Status::Throttled);
         }
-        let is_unfinished = self.next.walk.window().is_some() || self.next.walk.cursor.is_some();
+        let walk = &self.next.walk;
+        let is_unfinished = !walk.waits && (walk.window().is_some() || walk.cursor.is_some());
         let was_cut_short = matches!(self.next.last_result.as_deref(), Some("more" | "throttled"));
         let goes_on = is_unfinished || was_cut_short || self.next.last_error.is_some();
         if self.invocation.request.force || has_backfill || goes_on {
@@ -206,7 +212,16 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
         let period = self.settings.request_period;
         let due = |last: Timestamp| later(last, period - (period / 10).min(EARLIEST));
+        // A pull from after now was noted by a clock that was wrong.
         let last = self.next.last_pull_in_utc.filter(|last| *last <= self.started);
         last.is_some_and(|instant| due(instant) > self.started).then_some(Status::NotDue)
+    }
+
+    /// Whether the API asked to come back later than now. A wish from further ahead than any is kept was noted by a clock
+    /// that was wrong.
+    pub(super) fn must_be_patient(&self) -> bool {
+        let longest = later(self.started, LONGEST_PATIENCE);
+        let wish = self.next.not_before_in_utc;
+        wish.is_some_and(|instant| self.started < instant && instant <= longest)
     }
 }

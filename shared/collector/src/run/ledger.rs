@@ -3,11 +3,14 @@
 //! Counts are booked in the commits they belong to. A commit without rows of its own would cost three times as much
 //! with one, so its counts wait in the checkpoint for the next commit that has rows.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 
 use crate::checkpoint::Counts;
 use crate::ports::{Row, Sink, Source, StateStore, Write};
+use crate::report::Report;
 use crate::window::later;
 
 use super::Run;
@@ -41,27 +44,50 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     /// The counts so far, the open batch as delivered.
-    pub(super) fn totals(&self) -> [(&'static str, u64); 11] {
-        let (report, batch) = (&self.report, &self.batch);
-        [
-            ("pulls", u64::from(report.devo_pulling_id.is_some())),
-            ("requests", report.requests),
-            ("received", report.received),
-            ("duplicates", report.duplicates),
-            ("delivered", report.delivered + batch.records),
-            ("failed", report.failed),
-            ("sent", report.sent + batch.events),
-            ("bytes_sent", report.bytes_sent + batch.bytes as u64),
-            ("late", report.late),
-            ("failed_uris", report.failed_uris),
-            ("throttled", report.throttled),
-        ]
+    fn totals(&self) -> BTreeMap<&'static str, u64> {
+        let mut totals = BTreeMap::from(counts_of(&self.report));
+        let batch = &self.batch;
+        let open = [
+            ("delivered", batch.records),
+            ("sent", batch.events),
+            ("bytes_sent", batch.bytes as u64),
+            ("failed_uris", batch.failed_uris),
+            ("lost_uris", batch.lost_uris),
+        ];
+        for (name, open) in open {
+            *totals.entry(name).or_default() += open;
+        }
+        totals
+    }
+
+    /// These counts are in another partition's ledger.
+    pub(super) fn mark_booked_elsewhere(&mut self, report: &Report) {
+        for (name, count) in counts_of(report) {
+            *self.booked.entry(name.to_owned()).or_default() += count;
+        }
     }
 
     /// Everything counted so far is in the store.
     pub(super) fn mark_booked(&mut self) {
         self.booked = self.totals().into_iter().map(|(name, total)| (name.to_owned(), total)).collect();
     }
+}
+
+fn counts_of(report: &Report) -> [(&'static str, u64); 12] {
+    [
+        ("pulls", u64::from(report.devo_pulling_id.is_some())),
+        ("requests", report.requests),
+        ("received", report.received),
+        ("duplicates", report.duplicates),
+        ("delivered", report.delivered),
+        ("failed", report.failed),
+        ("sent", report.sent),
+        ("bytes_sent", report.bytes_sent),
+        ("late", report.late),
+        ("failed_uris", report.failed_uris),
+        ("lost_uris", report.lost_uris),
+        ("throttled", report.throttled),
+    ]
 }
 
 fn row(hour: &str, counts: &Counts, now: Timestamp) -> Row {

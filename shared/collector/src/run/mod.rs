@@ -9,12 +9,18 @@
 
 mod backfill;
 mod batch;
+mod content;
+mod errand;
 mod finish;
 mod lease;
 mod ledger;
 mod page;
 mod proof;
+mod queue;
 mod recover;
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use futures::future::join;
 use jiff::{SignedDuration, Timestamp};
@@ -24,7 +30,9 @@ use crate::error::{Error, ErrorType, code};
 use crate::event::Request;
 use crate::memory::Memory;
 use crate::message::{Messages, Tags};
-use crate::ports::{Clock, PageRequest, Sink, Source, SourceError, StateStore};
+use crate::ports::{
+    Clock, Page, PageRequest, Preparation, Sink, Source, SourceError, SourceStats, StateStore,
+};
 use crate::record::HashKey;
 use crate::report::{Report, Status};
 use crate::settings::Settings;
@@ -33,10 +41,12 @@ use crate::window::{Bounds, Reached, Window, complete, earlier, later, plan, who
 
 use backfill::Open;
 use batch::Batch;
+use errand::Role;
 use recover::Recovered;
 
 pub use backfill::BACKFILL_PREFIX;
 pub use ledger::LEDGER_PREFIX;
+pub use queue::QUEUE_PREFIX;
 
 /// What a host knows about one invocation.
 #[derive(Debug, Clone)]
@@ -116,6 +126,10 @@ enum PagesOfWalk {
     SomeCame,
 }
 
+/// A page that comes as often as this in one walk comes without end. A record that the API holds several times may well
+/// make pages that look alike, but not as many.
+const SAME_PAGE_TOO_OFTEN: u32 = 20;
+
 /// Why a walk ends before its windows do.
 #[derive(Debug)]
 enum Stop {
@@ -123,6 +137,8 @@ enum Stop {
     OutOfTime,
     /// The API asks to come back later.
     Throttled(Timestamp),
+    /// There is nothing to read yet, for this reason; the position stays.
+    NotReady(String),
     /// A failure that says nothing about delivery or state: what was read so far can be sent.
     Failed(Error),
     /// Delivery or commit failed: the open batch is lost to this invocation.
@@ -151,6 +167,8 @@ struct Run<'a, S, K, T> {
     /// Restarts of the window at hand.
     restarts: u32,
     pages: PagesOfWalk,
+    /// How often each page was met since the window's first one, by a hash.
+    pages_seen: HashMap<u64, u32>,
     /// Requests for backfills that were complete before anybody read them.
     outdated: Vec<String>,
     /// The store knows of the backfill that is asked for, so a tick will go on with it.
@@ -161,12 +179,25 @@ struct Run<'a, S, K, T> {
     story: Vec<Line>,
     /// The lease is ours and what is written under it counts.
     holds_lease: bool,
+    role: Role,
+    /// What the source had done before this run.
+    requests_before: SourceStats,
+    /// The source was told what it knew before: what it knows now is worth keeping.
+    is_prepared: bool,
+    /// Records from before this instant are not compared any more, because a full memory forgot some of them.
+    memory_reaches_to: Option<Timestamp>,
+    /// Expiry of each entry of the retry queue by its key, once the queue was read.
+    queue_expiries: Option<BTreeMap<String, Timestamp>>,
 }
 
 impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     async fn play(&mut self) -> Result<Status, Error> {
         if !self.settings.enabled {
             return Ok(Status::Disabled);
+        }
+        let is_retry = self.settings.service.query.has_no_listing();
+        if is_retry && self.invocation.request.backfill.is_some() {
+            return Err(errand::refuse_backfill(self.settings));
         }
         if self.is_dry() {
             self.look_at_state().await?;
@@ -182,28 +213,32 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             self.release().await?;
             return left.map(|()| idle);
         }
-        let end = match self.log_in().await {
-            Ok(()) => self.pull_all(backfills).await,
-            Err(refused) => Err(self.stop_for(refused)),
-        };
+        self.report.devo_pulling_id = Some(self.pulling_id.clone());
+        self.note_pull();
+        self.next.not_before_in_utc = None;
+        let end = if is_retry { self.retry_feeds().await } else { self.pull_all(backfills).await };
         self.finish(end).await
     }
 
     /// Login and the handshake with Devo do not wait for one another.
     async fn log_in(&mut self) -> Result<(), SourceError> {
-        self.report.devo_pulling_id = Some(self.pulling_id.clone());
-        self.note_pull();
-        self.next.not_before_in_utc = None;
-        let deadline = self.work_until();
+        self.is_prepared = true;
+        let preparation = Preparation {
+            deadline: self.work_until(),
+            memo: self.next.source_memo.clone(),
+            is_dry: self.is_dry(),
+        };
         if self.is_dry() {
-            return self.ports.source.prepare(deadline).await;
+            return self.ports.source.prepare(&preparation).await;
         }
-        join(self.ports.source.prepare(deadline), self.ports.sink.prepare()).await.0
+        join(self.ports.source.prepare(&preparation), self.ports.sink.prepare()).await.0
     }
 
     /// The live windows first, then each open backfill; a backfill that was asked for by itself goes alone.
     async fn pull_all(&mut self, backfills: Vec<Open>) -> Result<(), Stop> {
+        self.log_in().await.map_err(|refused| self.stop_for(refused))?;
         if self.is_live() {
+            self.retry_what_expires_soon().await?;
             self.pull().await?;
         }
         for open in backfills {
@@ -250,11 +285,15 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                 Ok(page) => {
                     self.count_requests();
                     self.pages = PagesOfWalk::SomeCame;
+                    self.walk_mut().waits = false;
                     self.report.note_window(&window);
-                    let next = page.next.clone();
-                    self.take_page(page).await?;
+                    self.note_page(&page, request.link.is_none())?;
+                    let next = page.next;
+                    page.warnings.into_iter().for_each(|warning| self.warn(warning));
+                    self.take_records(&page.records).await?;
+                    self.take_blobs(page.blobs).await?;
                     if next.is_some() && next == request.link {
-                        return Err(Stop::Failed(circle()));
+                        return Err(Stop::Failed(circle("the page's link leads to itself")));
                     }
                     self.walk_mut().next_link = next;
                     (self.ports.progress)(&self.report);
@@ -264,6 +303,27 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                 }
             }
         }
+    }
+
+    /// Notices an API that gives the same page again and again under ever new links: that walk has no end.
+    fn note_page(&mut self, page: &Page, is_first: bool) -> Result<(), Stop> {
+        if is_first {
+            self.pages_seen.clear();
+        }
+        // Its ends and its length tell a page: hashing all of it would cost as much as the rest of the work.
+        let mut content = DefaultHasher::new();
+        (page.records.len(), page.records.first(), page.records.last()).hash(&mut content);
+        page.blobs.iter().for_each(|blob| blob.id.hash(&mut content));
+        if page.next.is_none() || (page.records.is_empty() && page.blobs.is_empty()) {
+            return Ok(());
+        }
+        let times = self.pages_seen.entry(content.finish()).or_insert(0);
+        *times += 1;
+        if *times < SAME_PAGE_TOO_OFTEN {
+            return Ok(());
+        }
+        self.walk_mut().next_link = None;
+        Err(Stop::Failed(circle("the same page comes again and again under other links")))
     }
 
     /// The window at hand, or else the next one, opened; none when there is nothing left to read.
@@ -352,7 +412,9 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         let reached = complete(&self.reached(), window, self.settings.lookback, read_at);
         self.next.complete_to_in_utc = reached.complete_to;
         self.next.fresh_since_in_utc = reached.fresh_since;
-        self.next.walk.cursor = reached.cursor;
+        // A window that was left hours ago ends where the present was then.
+        let is_behind = later(window.to, self.settings.request_period) < self.started;
+        self.next.walk.cursor = reached.cursor.or(is_behind.then_some(window.to));
     }
 
     fn reached(&self) -> Reached {
@@ -377,7 +439,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
 
     /// A backfill by itself is no pull of the live windows: it leaves their period alone.
     fn is_live(&self) -> bool {
-        self.invocation.request.backfill.is_none()
+        self.role == Role::Own && self.invocation.request.backfill.is_none()
     }
 
     fn is_dry(&self) -> bool {
@@ -406,8 +468,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     }
 }
 
-fn circle() -> Error {
-    let message =
-        "the API gave no page: the page's link leads to itself; it is asked for again at the next tick";
+fn circle(what: &str) -> Error {
+    let message = format!("the API gave no page: {what}; it is asked for again at the next tick");
     Error::new(ErrorType::PullError, code::BAD_ANSWER, message)
 }

@@ -1,4 +1,4 @@
-//! One page: which of its records are new, and what is sent of them.
+//! Records as they come: which of them are new, and what is sent of them.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,15 @@ use crate::error::{Error, ErrorType, code};
 use crate::memory::{Bucket, Load, Memory, Verdict};
 use crate::message::{Picked, paths};
 use crate::obfuscate::obfuscate;
-use crate::ports::{Page, Sink, Source, StateStore, Write};
+use crate::ports::{Sink, Source, StateStore, Write};
 use crate::record::{plain_string, scan};
 use crate::window::later;
 
+use super::batch::MOST_ROWS;
 use super::{Run, Stop, proof};
+
+/// Rows that a full memory may forget with any commit, and still the commit is small enough.
+const FORGOTTEN_AT_LEAST: usize = 4;
 
 /// What the rules need to know of a record.
 struct Entry {
@@ -30,22 +34,20 @@ const LARGE_RECORD_BYTES: usize = 1024 * 1024;
 
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Drops what was delivered before and puts the rest into the open batch, which is sent whenever it is full.
-    pub(super) async fn take_page(&mut self, page: Page) -> Result<(), Stop> {
-        for warning in page.warnings {
-            self.warn(warning);
-        }
+    pub(super) async fn take_records(&mut self, records: &[Bytes]) -> Result<(), Stop> {
         let wanted = paths(self.settings.service);
-        let entries: Vec<Entry> = page.records.iter().map(|record| self.entry(record, &wanted)).collect();
-        self.load_memory(&entries).await?;
-        for (record, entry) in page.records.iter().zip(&entries) {
-            match self.judge(entry) {
+        let entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted)).collect();
+        let places: Vec<(Bucket, u64)> = entries.iter().map(|entry| (entry.bucket, entry.hash)).collect();
+        self.load_memory(&places).await?;
+        for (record, entry) in records.iter().zip(&entries) {
+            match self.judge(entry.bucket, entry.hash) {
                 Verdict::New => {
                     self.send(record, entry).await?;
                     continue;
                 }
                 Verdict::Ending => {
                     self.make_room(0, entry.bucket).await?;
-                    self.stage(entry);
+                    self.stage(entry.bucket, entry.hash);
                 }
                 Verdict::Known => {}
             }
@@ -57,10 +59,13 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     fn receive(&mut self, entry: &Entry) {
         self.report.received += 1;
-        self.note_event_time(entry.event_time);
+        // A feed's position is when content became available, not when its records happened.
+        if !self.settings.service.query.is_content() {
+            self.note_event_time(entry.event_time);
+        }
     }
 
-    fn entry(&self, record: &Bytes, wanted: &[&[&str]]) -> Entry {
+    fn entry(&mut self, record: &Bytes, wanted: &[&[&str]]) -> Entry {
         let scanned = scan(record, &self.hash_key, wanted);
         let picked = Picked::new(scanned.picked);
         let event_time = picked.event_time.and_then(event_time);
@@ -85,22 +90,23 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             self.warn(format!("a record of {} bytes is sent whole; Devo may cut it", record.len()));
         }
         self.receive(entry);
-        self.stage(entry);
+        self.stage(entry.bucket, entry.hash);
         self.append(entry.tag_index, text, entry.is_object);
         self.batch.records += 1;
         Ok(())
     }
 
-    async fn make_room(&mut self, frame_bytes: usize, bucket: Bucket) -> Result<(), Stop> {
+    pub(super) async fn make_room(&mut self, frame_bytes: usize, bucket: Bucket) -> Result<(), Stop> {
         if self.is_full_for(frame_bytes, bucket) { self.ship().await } else { Ok(()) }
     }
 
-    async fn load_memory(&mut self, entries: &[Entry]) -> Result<(), Stop> {
+    /// Reads what must be known before these hashes can be judged.
+    pub(super) async fn load_memory(&mut self, places: &[(Bucket, u64)]) -> Result<(), Stop> {
         self.warm.memory.page_begins();
         if let Some(own) = self.backfill.as_mut().and_then(|open| open.own_memory_mut()) {
             own.page_begins();
         }
-        let buckets: BTreeSet<Bucket> = entries.iter().map(|entry| entry.bucket).collect();
+        let buckets: BTreeSet<Bucket> = places.iter().map(|(bucket, _)| *bucket).collect();
         for load in self.warm.memory.loads(&buckets) {
             let rows = self.read_rows(&load).await?;
             self.warm.memory.loaded(&load, rows);
@@ -112,26 +118,43 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 open.loaded(&load, rows);
             }
         }
+        self.confirm(places).await
+    }
+
+    /// Reads the hashes behind filters that say "maybe": nothing is dropped because of a guess.
+    async fn confirm(&mut self, places: &[(Bucket, u64)]) -> Result<(), Stop> {
+        for load in self.warm.memory.doubts(places) {
+            let rows = self.read_rows(&load).await?;
+            self.warm.memory.confirmed(&load, rows);
+        }
+        let own_doubts = self.backfill.as_ref().map(|open| open.doubts(places)).unwrap_or_default();
+        for load in own_doubts {
+            let rows = self.read_rows(&load).await?;
+            if let Some(open) = &mut self.backfill {
+                open.confirmed(&load, rows);
+            }
+        }
         Ok(())
     }
 
-    async fn read_rows(&self, load: &Load) -> Result<Vec<crate::ports::Row>, Stop> {
+    async fn read_rows(&mut self, load: &Load) -> Result<Vec<crate::ports::Row>, Stop> {
         let rows = self.ports.state.query(&self.settings.partition(), &load.first, &load.last).await;
         rows.map_err(|error| Stop::Failed(proof::failure(&error)))
     }
 
     /// What is to be done with a record. A backfill that sends again judges by its own memory.
-    fn judge(&self, entry: &Entry) -> Verdict {
+    pub(super) fn judge(&self, bucket: Bucket, hash: u64) -> Verdict {
         let own = self.backfill.as_ref().and_then(|open| open.own_memory());
-        own.unwrap_or(&self.warm.memory).judge(entry.bucket, entry.hash, self.kept_long_enough())
+        own.unwrap_or(&self.warm.memory).judge(bucket, hash, self.kept_long_enough())
     }
 
     /// Remembers a record. A backfill that sends again remembers in both memories.
-    fn stage(&mut self, entry: &Entry) {
+    pub(super) fn stage(&mut self, bucket: Bucket, hash: u64) {
         let enough = self.kept_long_enough();
-        self.warm.memory.stage(entry.bucket, entry.hash, enough);
+        self.note_opening();
+        self.warm.memory.stage(bucket, hash, enough);
         if let Some(own) = self.backfill.as_mut().and_then(|open| open.own_memory_mut()) {
-            own.stage(entry.bucket, entry.hash, enough);
+            own.stage(bucket, hash, enough);
         }
     }
 
@@ -146,14 +169,43 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         [&self.warm.memory].into_iter().chain(own)
     }
 
-    /// The rows of the staged records, in every memory they belong to.
-    pub(super) fn memory_rows(&self) -> Vec<Write> {
+    /// What the next commit shall write and remove of the memories: the staged records in every memory they belong to,
+    /// and what a full memory forgets.
+    pub(super) async fn rows_to_write(&mut self) -> Vec<Write> {
         let version = self.committed.version + 1;
         let retention = self.settings.service.window.retention;
-        self.memories().flat_map(|memory| memory.rows(version, self.started, retention)).collect()
+        let mut rows: Vec<Write> =
+            self.memories().flat_map(|memory| memory.rows(version, self.started, retention)).collect();
+        let room = MOST_ROWS.saturating_sub(rows.len() + self.batch.queue.len()).max(FORGOTTEN_AT_LEAST);
+        rows.extend(self.forget_oldest(room).await);
+        rows
     }
 
-    fn note_event_time(&mut self, event_time: Option<Timestamp>) {
+    /// Keeps a feed's memory within its limits.
+    async fn forget_oldest(&mut self, most_rows: usize) -> Vec<Write> {
+        let Some(limits) = self.settings.memory else { return Vec::new() };
+        let staged = self.warm.memory.staged_hashes();
+        self.next.remembered = self.committed.remembered + staged;
+        if self.next.remembered <= limits.most {
+            return Vec::new();
+        }
+        if self.warm.memory.remembered().is_none() && !self.is_dry() {
+            let load = self.warm.memory.census_load();
+            // Without an answer nothing is forgotten now; a state that does not answer ends the invocation elsewhere.
+            if let Ok(rows) = self.read_rows(&load).await {
+                self.warm.memory.take_census(rows);
+            }
+        }
+        if let Some(stored) = self.warm.memory.remembered() {
+            self.next.remembered = stored + staged;
+        }
+        let Some(forgotten) = self.warm.memory.forget(self.now(), most_rows) else { return Vec::new() };
+        self.next.remembered = self.next.remembered.saturating_sub(forgotten.hashes);
+        self.memory_reaches_to = self.memory_reaches_to.max(Some(forgotten.reaches_back_to));
+        forgotten.writes
+    }
+
+    pub(super) fn note_event_time(&mut self, event_time: Option<Timestamp>) {
         let Some(instant) = event_time.filter(|instant| *instant <= self.started.max(self.now())) else {
             return;
         };

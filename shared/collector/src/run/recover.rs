@@ -31,6 +31,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             SourceError::OutOfTime => Err(Stop::OutOfTime),
             SourceError::Throttled { until } => Err(Stop::Throttled(until)),
             SourceError::Fatal(error) => Err(Stop::Failed(error)),
+            SourceError::NotReady(why) => Err(Stop::NotReady(why)),
             SourceError::TooHeavy(error) => self.narrow(window, error).map(Recovered::GoesOn),
             SourceError::LinkExpired(why) => self.begin_again(window, &why).map(Recovered::GoesOn),
             SourceError::StartTooOld { minimum, message } => self.move_start(window, minimum, &message),

@@ -15,7 +15,7 @@ use super::outline::{InputOutline, Outline, Presence, ServiceOutline, names_of_f
 use super::read::Block;
 use super::{input, rate, service_block};
 use crate::error::{Error, ErrorType, code};
-use crate::service::{Family, Service};
+use crate::service::{Family, Query, Service};
 
 /// A function's settings and what the operator should know about the document.
 #[derive(Debug, Clone)]
@@ -205,7 +205,26 @@ fn settings_of(
         late_sweep_range: service_settings.late_sweep_range,
         obfuscation: service_settings.obfuscation,
         rate: rate::of_function(service_settings.rate, input_settings.rate, service.rate, sharers),
+        memory: service_settings.memory,
+        feeds: feeds(target, own_input),
     }
+}
+
+/// The working content feeds beside a service that retries what failed in them. What is wrong with one of them is told
+/// as another service's problem.
+fn feeds(target: Target, own_input: Option<&InputOutline<'_>>) -> Vec<Settings> {
+    if !matches!(target.service.query, Query::FailedContent) {
+        return Vec::new();
+    }
+    let all = target.family.services.iter().copied().filter(|service| service.query.is_content());
+    all.filter_map(|service| {
+        let feed = Target { service, ..target };
+        let own_service = own_input.and_then(|input| input.service_named(service.name));
+        let mut findings = Findings::default();
+        let settings = settings_of(feed, own_input, own_service, None, &mut findings);
+        (settings.enabled && findings.error().is_none()).then_some(settings)
+    })
+    .collect()
 }
 
 /// The settings of an invocation. They are never stored, and a start time is a matter of the stored position.

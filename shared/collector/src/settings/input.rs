@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::findings::Findings;
 use super::keys::{
     self, BASE_URL, CLIENT_CERTIFICATE, CLIENT_ID, CLIENT_PRIVATE_KEY, CLIENT_SECRET, CREDENTIALS,
-    ENVIRONMENT, ID, LOGIN_URL, SCOPE, Setting, TENANT_ID, TOP_LEVEL_DOMAIN,
+    ENVIRONMENT, ID, LOGIN_URL, PUBLISHER, SCOPE, Setting, TENANT_ID, TOP_LEVEL_DOMAIN,
 };
 use super::outline::Presence;
 use super::read::{Block, kind_of};
@@ -92,6 +92,7 @@ fn connection(
         base_url: or_default(own_base_url, chosen, |cloud| cloud.base_url),
         login_url: or_default(own_login_url, clouds.login, |cloud| cloud.login_url),
         scope: or_default(own_scope, clouds.audience, |cloud| cloud.scope),
+        publisher: publisher(block, findings).unwrap_or_else(|| identity.tenant_id.clone()),
         tenant_id: identity.tenant_id,
         client_id: identity.client_id,
         credential: identity.credential,
@@ -139,6 +140,16 @@ fn scope(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
     let text = block.text(&SCOPE, findings)?.trim();
     if text.contains(char::is_whitespace) {
         findings.problem(block.path_of(&SCOPE), "must be one scope, without white space");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// It becomes part of every URL.
+fn publisher(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
+    let text = block.text(&PUBLISHER, findings)?.trim();
+    if text.is_empty() || !text.chars().all(is_word_character) {
+        findings.problem(block.path_of(&PUBLISHER), "is no GUID; give the tenant id of the publisher");
         return None;
     }
     Some(text.to_owned())

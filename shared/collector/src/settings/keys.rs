@@ -52,6 +52,7 @@ pub(super) static LOGIN_URL: Setting =
     Setting::spelt("override_login_url", &["token_url", "override_token_url"]);
 pub(super) static SCOPE: Setting = Setting::spelt("override_scope_value", &["override_scope"]);
 pub(super) static SERVICES: Setting = Setting::named("services");
+pub(super) static PUBLISHER: Setting = Setting::named("publisher_identifier");
 
 // Of credentials.
 pub(super) static TENANT_ID: Setting = Setting::named("tenant_id");
@@ -71,6 +72,8 @@ pub(super) static LOOKBACK: Setting = Setting::named("override_lookback_in_secon
 pub(super) static LATE_SWEEP_PERIOD: Setting = Setting::named("late_sweep_period_in_seconds");
 pub(super) static LATE_SWEEP_RANGE: Setting = Setting::named("late_sweep_range_in_seconds");
 pub(super) static OBFUSCATION: Setting = Setting::named("obfuscation_data");
+pub(super) static MEMORY_MOST: Setting = Setting::named("override_bloom_filter_size");
+pub(super) static MEMORY_LEAST: Setting = Setting::named("override_bloom_filter_buffer_size");
 
 /// Keys of the document itself, beside `inputs`, that belong to the vendor's runtime and have no effect here.
 pub(super) const IGNORED_AT_TOP: &[&str] = &["globals", "global_overrides", "outputs", "job", "autoconfig"];
@@ -95,6 +98,9 @@ pub(super) fn of_input(family: &Family) -> Vec<&'static Setting> {
     if family.clouds.iter().any(|cloud| cloud.top_level_domain.is_some()) {
         settings.push(&TOP_LEVEL_DOMAIN);
     }
+    if family.services.iter().any(|service| service.query.is_content()) {
+        settings.push(&PUBLISHER);
+    }
     settings
 }
 
@@ -118,6 +124,10 @@ pub(super) fn of_service(service: &Service) -> Vec<&'static Setting> {
     ];
     match service.query {
         Query::OData { .. } => settings.extend([&ADDITIONAL_FILTER, &LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE]),
+        // One document's template serves all services of this input.
+        Query::Content { .. } | Query::FailedContent => {
+            settings.extend([&LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE, &MEMORY_MOST, &MEMORY_LEAST]);
+        }
     }
     settings
 }

@@ -60,6 +60,19 @@ pub struct Settings {
     pub obfuscation: Vec<Rule>,
     /// The request limit of this function alone: the share of a shared budget.
     pub rate: RequestRate,
+    /// How many records the memory holds, where that is limited.
+    pub memory: Option<MemoryLimits>,
+    /// The enabled content feeds of the same input, for the service that retries their failed content; else empty.
+    pub feeds: Vec<Settings>,
+}
+
+/// How many records a feed's memory holds (`override_bloom_filter_size`, `override_bloom_filter_buffer_size`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Above this the oldest are forgotten.
+    pub most: u64,
+    /// It never forgets below this; smaller than `most`.
+    pub least: u64,
 }
 
 impl Settings {
@@ -97,6 +110,9 @@ pub struct Connection {
     pub client_id: String,
     /// What proves the application's identity.
     pub credential: Credential,
+    /// `PublisherIdentifier` of the Management Activity API: whose request quota is used. The tenant id unless the
+    /// document names another.
+    pub publisher: String,
 }
 
 /// What proves the application's identity to the login service.
@@ -113,7 +129,7 @@ pub enum Credential {
     },
 }
 
-/// At most `requests` requests in `per`, evenly spread after a first burst of that many.
+/// At most `requests` requests in any span of `per`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RequestRate {
     /// Number of requests, 1 or more.

@@ -1,8 +1,8 @@
 //! Request limits: what the document says, or what the API publishes, as the one rate of a function.
 //!
 //! Several limits at once (5 in 10 s, 1,000 a day) become one that keeps all of them: the slowest average, and the
-//! smallest burst. A limit that several functions share is divided by stretching its time, so that it stays a whole
-//! number of requests.
+//! smallest burst. Of a limit that several functions share each has its part of the requests in the same time, so that all
+//! of them together keep it in any such span; where there are more functions than requests, one in a longer time.
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -45,8 +45,12 @@ pub(super) fn read(block: &Block<'_>, findings: &mut Findings) -> Option<Request
 }
 
 fn share(rate: RequestRate, sharers: usize) -> RequestRate {
-    let factor = i32::try_from(sharers.max(1)).unwrap_or(i32::MAX);
-    RequestRate { per: rate.per.checked_mul(factor).unwrap_or(rate.per), ..rate }
+    let sharers = u32::try_from(sharers.max(1)).unwrap_or(u32::MAX);
+    if sharers <= rate.requests {
+        return RequestRate { requests: rate.requests / sharers, ..rate };
+    }
+    let spans = i32::try_from(sharers.div_ceil(rate.requests.max(1))).unwrap_or(i32::MAX);
+    RequestRate { requests: 1, per: rate.per.checked_mul(spans).unwrap_or(rate.per) }
 }
 
 fn per_second(block: &Block<'_>, findings: &mut Findings) -> Option<RequestRate> {
@@ -197,8 +201,10 @@ mod tests {
     fn a_shared_limit_is_divided_and_an_own_one_is_not() {
         let published = Rate { requests: 5, seconds: 10, budget: "any" };
         assert_eq!(of_function(None, None, published, 1), rate(5, 10));
-        assert_eq!(of_function(None, None, published, 4), rate(5, 40));
-        assert_eq!(of_function(None, Some(rate(2, 1)), published, 4), rate(2, 4));
+        assert_eq!(of_function(None, None, published, 2), rate(2, 10));
+        assert_eq!(of_function(None, None, published, 4), rate(1, 10));
+        assert_eq!(of_function(None, None, published, 11), rate(1, 30));
+        assert_eq!(of_function(None, Some(rate(2, 1)), published, 4), rate(1, 2));
         assert_eq!(of_function(Some(rate(2, 1)), Some(rate(9, 1)), published, 4), rate(2, 1));
     }
 }

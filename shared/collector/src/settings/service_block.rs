@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use super::findings::Findings;
 use super::keys::{
-    ADDITIONAL_FILTER, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, OBFUSCATION, REQUEST_PERIOD,
-    START_TIME, Setting, TAG, WINDOW_MAX,
+    ADDITIONAL_FILTER, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, MEMORY_LEAST, MEMORY_MOST, OBFUSCATION,
+    REQUEST_PERIOD, START_TIME, Setting, TAG, WINDOW_MAX,
 };
 use super::read::{Block, kind_of};
 use super::times::parse_instant;
-use super::{RequestRate, is_word_character, rate};
+use super::{MemoryLimits, RequestRate, is_word_character, rate};
 use crate::obfuscate::Rule;
 use crate::service::Service;
 
@@ -27,6 +27,7 @@ pub(super) struct ServiceSettings {
     pub(super) late_sweep_range: SignedDuration,
     pub(super) obfuscation: Vec<Rule>,
     pub(super) rate: Option<RequestRate>,
+    pub(super) memory: Option<MemoryLimits>,
 }
 
 /// No length of time in a document is longer: ten years. Sums with an instant stay far from any overflow.
@@ -34,6 +35,12 @@ const LONGEST_SECONDS: i64 = 10 * 365 * 86_400;
 
 const LATE_SWEEP_PERIOD_DEFAULT: SignedDuration = SignedDuration::from_secs(3_600);
 const LATE_SWEEP_RANGE_DEFAULT: SignedDuration = SignedDuration::from_secs(86_400);
+
+/// Records that a feed's memory holds, and below which it never falls, as in the vendor's collector.
+const MEMORY_MOST_DEFAULT: u64 = 10_000_000;
+const MEMORY_LEAST_DEFAULT: u64 = 100_000;
+/// More would be years of the busiest feed there can be.
+const MOST_REMEMBERED: i64 = 10_000_000_000;
 
 /// The longest tag that Devo's own collectors accept.
 const LONGEST_TAG: usize = 1_024;
@@ -66,7 +73,22 @@ pub(super) fn read(
         late_sweep_range: late_sweep_range.unwrap_or(LATE_SWEEP_RANGE_DEFAULT),
         obfuscation: obfuscation(block, findings),
         rate: rate::read(block, findings),
+        memory: service.query.is_content().then(|| memory(block, findings)),
     }
+}
+
+fn memory(block: &Block<'_>, findings: &mut Findings) -> MemoryLimits {
+    let mut count = |setting: &'static Setting, least: i64| {
+        let number = block.whole_number(setting, least..=MOST_REMEMBERED, findings);
+        number.and_then(|it| u64::try_from(it).ok())
+    };
+    let most = count(&MEMORY_MOST, 2).unwrap_or(MEMORY_MOST_DEFAULT);
+    let given_least = count(&MEMORY_LEAST, 0);
+    if let Some(least) = given_least.filter(|least| *least >= most) {
+        let text = format!("must be below `{}` ({most}), found {least}", MEMORY_MOST.name);
+        findings.problem(block.path_of(&MEMORY_LEAST), text);
+    }
+    MemoryLimits { most, least: given_least.unwrap_or(MEMORY_LEAST_DEFAULT.min(most / 2)).min(most - 1) }
 }
 
 fn start_time(block: &Block<'_>, now: Timestamp, findings: &mut Findings) -> Option<Timestamp> {

@@ -231,3 +231,29 @@ fn empty_pages_are_walked_through_and_count_as_progress() {
     assert_eq!(next.requests[0].link.as_deref(), Some("!!!!!"));
     assert_eq!((next.status(), next.ids().len()), (Status::UpToDate, 6));
 }
+
+#[test]
+fn an_api_that_gives_the_same_page_under_ever_new_links_is_noticed() {
+    let mut site = six_pages();
+    let endless: Vec<Option<PageFault>> = vec![Some(PageFault::SamePageAnew); 40];
+    let seen = site.visit(Visit { pages: endless, ..Visit::default() });
+    assert!(seen.failure().starts_with("PullError [300] the API gave no page: the same page comes again"));
+    assert!(seen.requests.len() <= 20, "{} requests", seen.requests.len());
+    assert_eq!(seen.ids(), ["h6"], "what came is delivered");
+    let healed = site.visit(Visit::default());
+    assert_eq!(
+        (healed.status(), healed.ids().len()),
+        (Status::UpToDate, 5),
+        "the window is read from its start"
+    );
+}
+
+#[test]
+fn a_window_that_was_left_long_ago_is_followed_by_the_one_that_reaches_the_present() {
+    let mut site = six_pages();
+    assert_eq!(site.visit(slow()).status(), Status::More);
+    site.pass(4 * 3_600);
+    let seen = site.visit(Visit::default());
+    assert_eq!((seen.status(), seen.outcome.report.windows), (Status::UpToDate, 2));
+    assert!(seen.outcome.report.lag_seconds.unwrap() < 60);
+}

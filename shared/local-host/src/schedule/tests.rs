@@ -29,6 +29,7 @@ struct Scripted {
     running: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
     epoch: Instant,
+    head_start_of_others: Duration,
 }
 
 impl Scripted {
@@ -39,6 +40,7 @@ impl Scripted {
             running: Arc::default(),
             most: Arc::default(),
             epoch: Instant::now(),
+            head_start_of_others: Duration::ZERO,
         }
     }
 }
@@ -46,6 +48,10 @@ impl Scripted {
 impl Turn for Scripted {
     fn period(&self) -> Duration {
         Duration::from_secs(100)
+    }
+
+    fn head_start_of_others(&self) -> Duration {
+        self.head_start_of_others
     }
 
     async fn play(&mut self) -> Outcome {
@@ -78,6 +84,27 @@ async fn what_a_turn_ended_with_decides_when_the_next_one_begins() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_service_that_follows_others_keeps_its_distance() {
+    let (stopper, stop) = stop::pair();
+    let mut service = Scripted::new([ended(Status::UpToDate), ended(Status::UpToDate)]);
+    service.head_start_of_others = Duration::from_secs(30);
+    let began = Arc::clone(&service.began);
+    run(vec![service], 4, stop.clone()).await;
+    assert_eq!(*began.lock().unwrap(), [30, 130, 230]);
+
+    let mut late = Scripted::new([]);
+    late.head_start_of_others = Duration::from_secs(3_600);
+    let (epoch, began) = (late.epoch, Arc::clone(&late.began));
+    stopper.stop();
+    run(vec![late], 4, stop).await;
+    assert_eq!(
+        (epoch.elapsed(), began.lock().unwrap().len()),
+        (Duration::ZERO, 0),
+        "a stop does not wait for it"
+    );
+}
+
 #[test]
 fn pauses_after_failures_grow_to_a_bound_and_never_beyond_the_period() {
     let pause =
@@ -97,6 +124,7 @@ async fn no_more_services_run_at_once_than_there_are_slots_and_all_get_their_tur
             running: Arc::clone(&first.running),
             most: Arc::clone(&first.most),
             epoch: first.epoch,
+            head_start_of_others: Duration::ZERO,
         })
         .collect();
     let (_stopper, stop) = stop::pair();

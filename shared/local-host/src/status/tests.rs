@@ -2,7 +2,7 @@
 
 use collector::ports::LeaseRequest;
 use serde_json::json;
-use testing::service::settings;
+use testing::service::{FEED, OTHER_FEED, feed_settings, retry_settings, settings};
 
 use super::*;
 use crate::store::FileStore;
@@ -87,8 +87,36 @@ async fn the_ledger_is_summed_over_24_hours_with_what_waits_in_the_checkpoint() 
     let status = status_of(&rows, "2026-11-20T10:30:00Z").await;
     let sums = json!({
         "requests": 3, "received": 117, "duplicates": 6, "delivered": 111, "failed": 0, "bytes_sent": 0,
+        "lost_uris": 0,
     });
     assert_eq!(status["last_24_hours"], sums);
+}
+
+#[tokio::test]
+async fn what_waits_in_the_queues_of_the_feeds_is_shown_for_each_and_in_sum_for_the_service_that_retries() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(&folder.path().join("state.db")).unwrap();
+    let feeds = [feed_settings(&FEED), feed_settings(&OTHER_FEED)];
+    let retry = retry_settings(feeds.to_vec());
+    let shown = async |settings: &Settings| {
+        let status = read(Some(&store), settings, Timestamp::now()).await.unwrap();
+        serde_json::to_value(status).unwrap()["pending_retries"].as_u64().unwrap()
+    };
+    assert_eq!(shown(&retry).await, 0, "nothing was stored yet");
+    for (feed, waiting) in feeds.iter().zip([3, 4]) {
+        let queue = json!({"waiting": waiting, "first_expiry_in_utc": "2026-11-27T10:00:00Z"});
+        let checkpoint = row(CHECKPOINT_KEY, json!({"hash_key": "k", "retry_queue": queue}));
+        store.leave(&feed.partition(), &checkpoint).await.unwrap();
+    }
+    assert_eq!((shown(&feeds[0]).await, shown(&feeds[1]).await, shown(&retry).await), (3, 4, 7));
+    assert_eq!(pending_retries(Some(&store), &retry_settings(vec![feeds[1].clone()])).await, Ok(4));
+}
+
+#[tokio::test]
+async fn content_that_was_lost_is_counted() {
+    let rows = [row("ledger#2026-11-20T10", json!({"requests": 1, "lost_uris": 2}))];
+    let status = status_of(&rows, "2026-11-20T10:30:00Z").await;
+    assert_eq!(status["last_24_hours"]["lost_uris"], 2);
 }
 
 #[tokio::test]

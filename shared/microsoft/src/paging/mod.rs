@@ -1,5 +1,8 @@
-//! How a collection is walked page by page. One module a kind of paging; what they share is the guard of a walk.
+//! How a collection is walked page by page. One module a kind of paging; what they share is the guard of a walk, the rule
+//! for following a link, and the words for a body that is no page.
 
+pub(crate) mod content;
+pub(crate) mod link;
 pub(crate) mod odata;
 
 use std::collections::HashSet;
@@ -7,6 +10,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
 use collector::window::Window;
+use serde_json::error::Category;
+
+use crate::complaint::describe_text;
 
 /// Remembers the page links of one walk through one window, so that a circle is noticed. Links have kilobytes and a walk
 /// has thousands of pages: their hashes are kept.
@@ -42,6 +48,35 @@ impl Walk {
             _ => Ok(()),
         }
     }
+}
+
+/// Why a body is no page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// It ends in the middle of a value: the connection may have broken off.
+    EndsEarly(String),
+    /// It is something else.
+    NotAPage(String),
+}
+
+impl Flaw {
+    /// What the parser found. `wrong_type` is said of JSON of another shape.
+    pub(crate) fn of(body: &[u8], error: &serde_json::Error, wrong_type: &str) -> Self {
+        let place = byte_offset(body, error.line(), error.column());
+        match error.classify() {
+            Category::Eof => Self::EndsEarly(format!("the JSON ends early at byte {place}")),
+            Category::Data => Self::NotAPage(format!("{wrong_type} at byte {place}")),
+            _ if matches!(body.trim_ascii_start().first(), Some(b'<')) => Self::NotAPage(describe_text(body)),
+            _ => Self::NotAPage(format!("not JSON at byte {place}")),
+        }
+    }
+}
+
+/// The parser counts lines and columns; an operator who looks at a capture counts bytes.
+pub(crate) fn byte_offset(body: &[u8], line: usize, column: usize) -> usize {
+    let lines_before: usize =
+        body.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    lines_before + column
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::hash::Hasher as _;
 
 use bytes::Bytes;
 use collector::error::Error;
-use collector::service::{Bounds, Query};
+use collector::service::Bounds;
 use collector::settings::Settings;
 use collector::window::Window;
 use jiff::{SignedDuration, Timestamp};
@@ -15,13 +15,12 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use siphasher::sip::SipHasher13;
-use url::{Origin, Url};
+use url::Url;
 
-use crate::complaint::{describe_text, excerpt};
+use crate::complaint::excerpt;
 use crate::identity::settings_error;
-
-/// Graph's links have hundreds of bytes; servers refuse request lines far below this.
-const LONGEST_LINK: usize = 32 * 1024;
+use crate::paging::Flaw;
+use crate::paging::link::{BadLink, OwnOrigin, encode};
 
 /// The query of one service, ready to be asked for any window.
 #[derive(Debug)]
@@ -29,26 +28,13 @@ pub(crate) struct ODataQuery {
     /// The URL without its query.
     pub(crate) endpoint: String,
     /// What a page link must begin with to be followed: scheme, host and port.
-    origin: Origin,
+    origin: OwnOrigin,
     /// Further request headers, for every page.
     pub(crate) headers: HeaderMap,
     time_path: String,
     bounds: Bounds,
     page_size: Option<u32>,
     clauses: Vec<String>,
-}
-
-/// Why a page link is not followed.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct BadLink(pub(crate) String);
-
-/// Why a body is no page.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    /// It ends in the middle of a value: the connection may have broken off.
-    EndsEarly(String),
-    /// It is something else.
-    NotAPage(String),
 }
 
 /// The records of a body, and the link behind it.
@@ -67,28 +53,29 @@ struct Body<'a> {
 }
 
 impl ODataQuery {
-    /// The query of a service under its settings.
+    /// The query of a service under its settings; the rest is the service's declaration.
     ///
     /// # Errors
     /// InitVariablesError 1 when the base URL is none or a declared header cannot be sent.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
-        let service = settings.service;
-        let (path, page_size, bounds, base_filter, headers) = match &service.query {
-            Query::OData { path, page_size, bounds, base_filter, headers } => {
-                (path, page_size, bounds, base_filter, headers)
-            }
-        };
+    pub(crate) fn new(
+        settings: &Settings,
+        path: &str,
+        page_size: Option<u32>,
+        bounds: Bounds,
+        base_filter: Option<&str>,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<Self, Error> {
         let endpoint = format!("{}{path}", settings.connection.base_url.trim_end_matches('/'));
         let url = Url::parse(&endpoint)
             .map_err(|_| settings_error(format!("override_base_url {} is no URL", excerpt(&endpoint))))?;
         let clauses = [base_filter.map(str::to_owned), settings.additional_filter.clone()];
         Ok(Self {
-            origin: url.origin(),
+            origin: OwnOrigin::of(&url),
             endpoint,
             headers: headers.iter().map(header).collect::<Result<_, _>>()?,
-            time_path: service.event_time.join("/"),
-            bounds: *bounds,
-            page_size: *page_size,
+            time_path: settings.service.event_time.join("/"),
+            bounds,
+            page_size,
             clauses: clauses.into_iter().flatten().filter(|clause| !clause.trim().is_empty()).collect(),
         })
     }
@@ -118,21 +105,7 @@ impl ODataQuery {
 
     /// The URL of a page link, if a token may be sent there.
     pub(crate) fn linked_page(&self, link: &str) -> Result<Url, BadLink> {
-        if link.len() > LONGEST_LINK {
-            return Err(BadLink(format!(
-                "the page link has {} bytes, up to {LONGEST_LINK} are followed",
-                link.len()
-            )));
-        }
-        let url = Url::parse(link).map_err(|_| BadLink("the page link is no absolute URL".to_owned()))?;
-        if url.origin() != self.origin || !url.username().is_empty() || url.password().is_some() {
-            return Err(BadLink(format!(
-                "foreign link: it points to {}, not to {}",
-                excerpt(&url.origin().ascii_serialization()),
-                self.origin.ascii_serialization()
-            )));
-        }
-        Ok(url)
+        self.origin.follow(link, "page link")
     }
 
     /// Changes whenever the query does, the window aside.
@@ -161,7 +134,8 @@ pub fn records_of(body: &Bytes) -> Result<Vec<Bytes>, String> {
 
 /// Takes a body apart without copying it.
 pub(crate) fn read_collection(body: &Bytes) -> Result<Collection, Flaw> {
-    let parsed: Body<'_> = serde_json::from_slice(body).map_err(|error| flaw(body, &error))?;
+    let parsed: Body<'_> = serde_json::from_slice(body)
+        .map_err(|error| Flaw::of(body, &error, "member value or @odata.nextLink has a wrong type"))?;
     let Some(values) = parsed.value else {
         return Err(Flaw::NotAPage("member value is missing".to_owned()));
     };
@@ -188,45 +162,11 @@ fn literal(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Percent-encodes a query value, leaving what may stand there and is easier to read as it is.
-fn encode(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len() * 2);
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => encoded.push(char::from(byte)),
-            b'-' | b'.' | b'_' | b'~' | b'$' | b'(' | b')' | b',' | b'/' | b':' => {
-                encoded.push(char::from(byte))
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
 fn header((name, value): &(&'static str, &'static str)) -> Result<(HeaderName, HeaderValue), Error> {
     match (HeaderName::try_from(*name), HeaderValue::try_from(*value)) {
         (Ok(name), Ok(value)) => Ok((name, value)),
         _ => Err(settings_error(format!("the service declares a header {name} that cannot be sent"))),
     }
-}
-
-fn flaw(body: &[u8], error: &serde_json::Error) -> Flaw {
-    let place = byte_offset(body, error.line(), error.column());
-    match error.classify() {
-        serde_json::error::Category::Eof => Flaw::EndsEarly(format!("the JSON ends early at byte {place}")),
-        serde_json::error::Category::Data => {
-            Flaw::NotAPage(format!("member value or @odata.nextLink has a wrong type at byte {place}"))
-        }
-        _ if matches!(body.trim_ascii_start().first(), Some(b'<')) => Flaw::NotAPage(describe_text(body)),
-        _ => Flaw::NotAPage(format!("not JSON at byte {place}")),
-    }
-}
-
-/// The parser counts lines and columns; an operator who looks at a capture counts bytes.
-fn byte_offset(body: &[u8], line: usize, column: usize) -> usize {
-    let lines_before: usize =
-        body.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
-    lines_before + column
 }
 
 #[cfg(test)]

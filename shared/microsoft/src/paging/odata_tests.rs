@@ -3,12 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::paging::link::LONGEST_LINK;
 
 fn query(bounds: Bounds, clauses: &[&str]) -> ODataQuery {
     let endpoint = "https://graph.example/v1.0/auditLogs/provisioning";
     ODataQuery {
         endpoint: endpoint.to_owned(),
-        origin: Url::parse(endpoint).unwrap().origin(),
+        origin: OwnOrigin::of(&Url::parse(endpoint).unwrap()),
         headers: HeaderMap::new(),
         time_path: "activityDateTime".to_owned(),
         bounds,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use collector::ports::{Source as _, SourceError, SourceStats};
 use jiff::SignedDuration;
 use microsoft::Tuning;
+use serde_json::json;
 
 use crate::support::{Reply, Stage, fast, fatal};
 
@@ -88,7 +89,8 @@ async fn a_wait_beyond_the_deadline_becomes_the_instant_of_the_next_request() {
 
 #[tokio::test]
 async fn a_backoff_beyond_the_deadline_is_throttled_too_but_what_is_too_heavy_stays_so() {
-    let slow = Tuning { retry_base: Duration::from_secs(20), ..Tuning::default() };
+    let wait = Duration::from_secs(20);
+    let slow = Tuning { retry_base: wait, throttle_base: wait, ..Tuning::default() };
     for (status, heavy) in [(429, false), (503, false), (500, false), (504, true)] {
         let mut stage = Stage::with(slow.clone(), |_| ()).await;
         stage.login.answers([Reply::token("t0ken")]);
@@ -188,8 +190,7 @@ async fn a_link_that_is_not_accepted_any_more_is_told_as_such() {
 #[tokio::test]
 async fn a_deadline_during_a_request_is_no_error() {
     let mut stage = Stage::serving([Reply::silence()]).await;
-    let deadline = stage.deadline(60_000);
-    stage.source.prepare(deadline).await.unwrap();
+    stage.prepare(json!({})).await.unwrap();
     assert_eq!(stage.page_within(None, 100).await.unwrap_err(), SourceError::OutOfTime);
     assert_eq!(stage.source.stats().requests, 1);
 }
@@ -197,8 +198,7 @@ async fn a_deadline_during_a_request_is_no_error() {
 #[tokio::test]
 async fn after_the_deadline_nothing_is_asked() {
     let mut stage = Stage::serving([]).await;
-    let deadline = stage.deadline(60_000);
-    stage.source.prepare(deadline).await.unwrap();
+    stage.prepare(json!({})).await.unwrap();
     assert_eq!(stage.page_within(None, 0).await.unwrap_err(), SourceError::OutOfTime);
     assert_eq!((stage.api.count(), stage.source.stats().requests), (0, 0));
 }
@@ -235,10 +235,12 @@ async fn a_turn_beyond_the_deadline_sends_nothing() {
     stage.api.answers([Reply::page(&[], None)]);
     stage.page(None).await.unwrap();
     stage.next_invocation();
-    assert_eq!(
-        stage.page(None).await.unwrap_err(),
-        SourceError::OutOfTime,
-        "the pace outlives the invocation"
-    );
+    let earliest = stage.deadline(3_000_000);
+    match stage.page(None).await.unwrap_err() {
+        SourceError::Throttled { until } => {
+            assert!(until > earliest, "the pace outlives the invocation: {until}")
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(stage.api.count(), 1);
 }

@@ -1,9 +1,10 @@
 //! Where credentials and tokens go, how long they live, and what is said when they are refused.
 
-use collector::ports::{Source as _, SourceError};
+use collector::ports::{Preparation, Source as _, SourceError};
 use collector::settings::Credential;
 use microsoft::{Microsoft, check_credentials};
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
+use serde_json::{Map, json};
 
 use crate::support::{Reply, SECRET, Stage, fast, fatal, settings};
 
@@ -43,9 +44,8 @@ async fn a_secret_goes_to_the_login_alone_and_a_token_to_the_api_alone() {
 #[tokio::test]
 async fn to_prepare_is_to_log_in_and_nothing_else() {
     let mut stage = Stage::serving([]).await;
-    let deadline = stage.deadline(60_000);
-    stage.source.prepare(deadline).await.unwrap();
-    stage.source.prepare(deadline).await.unwrap();
+    stage.prepare(json!({})).await.unwrap();
+    stage.prepare(json!({})).await.unwrap();
     assert_eq!((stage.login.count(), stage.api.count()), (1, 0));
     assert_eq!(stage.source.stats().requests, 0, "a login is no request to the API");
 }
@@ -75,8 +75,7 @@ async fn a_certificate_signs_an_assertion_for_this_very_login() {
     })
     .await;
     stage.login.answers([Reply::token("t0ken")]);
-    let deadline = stage.deadline(60_000);
-    stage.source.prepare(deadline).await.unwrap();
+    stage.prepare(json!({})).await.unwrap();
     let seen = &stage.login.seen()[0];
     assert_eq!(
         seen.form("client_assertion_type").as_deref(),
@@ -185,8 +184,8 @@ async fn a_login_that_asks_for_more_patience_than_there_is_time_for_is_throttled
 async fn a_login_beyond_the_deadline_is_no_error() {
     let mut stage = Stage::open().await;
     stage.login.answers([Reply::silence()]);
-    let deadline = stage.deadline(50);
-    assert_eq!(stage.source.prepare(deadline).await, Err(SourceError::OutOfTime));
+    let preparation = Preparation { deadline: stage.deadline(50), memo: Map::new(), is_dry: false };
+    assert_eq!(stage.source.prepare(&preparation).await, Err(SourceError::OutOfTime));
 }
 
 #[test]

@@ -1,208 +1,22 @@
-//! The scripted servers, and a service to play against them.
+//! A service under test between two scripted servers, and what came of it.
 
-use std::collections::VecDeque;
-use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use collector::error::Error;
-use collector::ports::{Clock, Page, PageRequest, Source as _, SourceError};
+use collector::ports::{
+    Blob, BlobEnd, Clock, Fetched, Page, PageRequest, Preparation, Source as _, SourceError,
+};
 use collector::service::{Bounds, Period, Query, Rate, Service, Tag, WindowRule};
 use collector::settings::{Connection, Credential, RequestRate, Settings};
 use collector::window::Window;
 use jiff::{SignedDuration, Timestamp};
 use microsoft::{ApiSource, Microsoft, Tuning};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+
+pub use crate::server::{Reply, Server, gzip, page_body};
 
 pub const SECRET: &str = "s3cret-value";
-
-/// What happens to the connection behind an answer.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum End {
-    KeepOpen,
-    Close,
-    Silence,
-}
-
-/// One answer of a script, bytes as they go over the wire.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    bytes: Vec<u8>,
-    end: End,
-}
-
-impl Reply {
-    pub fn new(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Self {
-        let body = body.as_ref();
-        let mut head = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n", body.len());
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        Self { bytes: [head.as_bytes(), body].concat(), end: End::KeepOpen }
-    }
-
-    pub fn page(records: &[&str], next: Option<&str>) -> Self {
-        Self::new(200, &[("content-type", "application/json")], page_body(records, next))
-    }
-
-    pub fn error(status: u16, code: &str, message: &str) -> Self {
-        let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
-        Self::new(status, &[("request-id", "r-1")], body)
-    }
-
-    pub fn token(token: &str) -> Self {
-        let body = serde_json::json!({"token_type": "Bearer", "expires_in": 3599, "access_token": token})
-            .to_string();
-        Self::new(200, &[], body)
-    }
-
-    /// The answer without its last bytes; then the connection ends.
-    pub fn cut_by(mut self, bytes: usize) -> Self {
-        self.bytes.truncate(self.bytes.len() - bytes);
-        self.end = End::Close;
-        self
-    }
-
-    /// No answer, the connection ends.
-    pub fn hang_up() -> Self {
-        Self { bytes: Vec::new(), end: End::Close }
-    }
-
-    /// No answer, and the connection stays.
-    pub fn silence() -> Self {
-        Self { bytes: Vec::new(), end: End::Silence }
-    }
-}
-
-pub fn page_body(records: &[&str], next: Option<&str>) -> String {
-    let link = next.map(|link| format!(r#","@odata.nextLink":"{link}""#)).unwrap_or_default();
-    format!(r#"{{"@odata.context":"x","value":[{}]{link}}}"#, records.join(","))
-}
-
-pub fn gzip(text: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(text).unwrap();
-    encoder.finish().unwrap()
-}
-
-/// One request as it came over the wire.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    pub head: String,
-    pub body: String,
-}
-
-impl Seen {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
-    }
-
-    pub fn form(&self, field: &str) -> Option<String> {
-        let pairs = url::form_urlencoded::parse(self.body.as_bytes());
-        pairs.into_iter().find(|(key, _)| key == field).map(|(_, value)| value.into_owned())
-    }
-}
-
-#[derive(Default)]
-struct Script {
-    replies: VecDeque<Reply>,
-    seen: Vec<Seen>,
-}
-
-/// A server that answers by script. A request beyond the script is answered 418.
-pub struct Server {
-    pub url: String,
-    script: Arc<Mutex<Script>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Server {
-    pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let script = Arc::new(Mutex::new(Script::default()));
-        let shared = Arc::clone(&script);
-        let task = tokio::spawn(async move {
-            let mut connections = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&shared)));
-            }
-        });
-        Self { url, script, task }
-    }
-
-    pub fn answers(&self, replies: impl IntoIterator<Item = Reply>) {
-        self.script.lock().unwrap().replies.extend(replies);
-    }
-
-    pub fn seen(&self) -> Vec<Seen> {
-        self.script.lock().unwrap().seen.clone()
-    }
-
-    pub fn count(&self) -> usize {
-        self.script.lock().unwrap().seen.len()
-    }
-
-    /// The port changes with every run; snapshots must not.
-    pub fn without_port(&self, text: &str) -> String {
-        let address = self.url.trim_start_matches("http://");
-        text.replace(address, "HOST")
-            .replace(concat!("collector/", env!("CARGO_PKG_VERSION")), "collector/VERSION")
-    }
-}
-
-async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>) {
-    while let Some(request) = read_request(&mut stream).await {
-        let reply = {
-            let mut script = script.lock().unwrap();
-            script.seen.push(request);
-            script.replies.pop_front().unwrap_or_else(|| Reply::new(418, &[], "the script is over"))
-        };
-        if stream.write_all(&reply.bytes).await.is_err() {
-            return;
-        }
-        match reply.end {
-            End::KeepOpen => {}
-            End::Close => return,
-            End::Silence => std::future::pending().await,
-        }
-    }
-}
-
-async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
-    let mut bytes = Vec::new();
-    let head_end = loop {
-        if let Some(position) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break position + 4;
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let head = String::from_utf8(bytes[..head_end].to_vec()).unwrap().replace("\r\n", "\n");
-    let mut seen = Seen { head: head.trim_end().to_owned(), body: String::new() };
-    let length: usize = seen.header("content-length").map_or(0, |value| value.parse().unwrap());
-    while bytes.len() < head_end + length {
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-    }
-    seen.body = String::from_utf8(bytes[head_end..].to_vec()).unwrap();
-    Some(seen)
-}
 
 /// A clock that a test sets.
 pub struct TestClock(AtomicI64);
@@ -243,6 +57,46 @@ pub static SERVICE: Service = Service {
     permission: "AuditLog.Read.All",
 };
 
+pub static FEED: Service = Service {
+    input: "office365",
+    name: "exchange",
+    function: "office365-exchange",
+    query: Query::Content { content_type: "Audit.Exchange" },
+    event_time: &["CreationTime"],
+    permission: "ActivityFeed.Read",
+    ..template()
+};
+
+pub static URI_RETRY: Service = Service {
+    input: "office365",
+    name: "uri_retry",
+    function: "office365-uri-retry",
+    query: Query::FailedContent,
+    event_time: &["CreationTime"],
+    permission: "ActivityFeed.Read",
+    ..template()
+};
+
+const fn template() -> Service {
+    Service {
+        input: "",
+        name: "",
+        aliases: &[],
+        function: "",
+        query: Query::FailedContent,
+        event_time: &[],
+        window: WindowRule {
+            max: SignedDuration::from_hours(24),
+            lookback: SignedDuration::from_hours(1),
+            retention: SignedDuration::from_hours(167),
+        },
+        tag: Tag::Fixed("my.app.test"),
+        period: Period { default_seconds: 300, minimum_seconds: 60 },
+        rate: Rate { requests: 2000, seconds: 60, budget: "feeds" },
+        permission: "",
+    }
+}
+
 /// Settings that meet no limit of their own.
 pub fn settings(base_url: &str, login_url: &str) -> Settings {
     Settings {
@@ -257,6 +111,7 @@ pub fn settings(base_url: &str, login_url: &str) -> Settings {
             tenant_id: "contoso".to_owned(),
             client_id: "client-1".to_owned(),
             credential: Credential::Secret(SECRET.to_owned().into()),
+            publisher: "contoso".to_owned(),
         },
         request_period: SignedDuration::from_secs(300),
         start_time: None,
@@ -268,12 +123,20 @@ pub fn settings(base_url: &str, login_url: &str) -> Settings {
         late_sweep_range: SignedDuration::from_hours(24),
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1000, per: SignedDuration::from_secs(1) },
+        memory: None,
+        feeds: Vec::new(),
     }
 }
 
 /// The waits of production, a thousand times shorter.
 pub fn fast() -> Tuning {
-    Tuning { retry_base: Duration::from_millis(1), retry_cap: Duration::from_millis(4), ..Tuning::default() }
+    Tuning {
+        retry_base: Duration::from_millis(1),
+        throttle_base: Duration::from_millis(2),
+        blob_wait: Duration::from_millis(1),
+        retry_cap: Duration::from_millis(4),
+        ..Tuning::default()
+    }
 }
 
 /// A service, its login and its API.
@@ -310,6 +173,67 @@ impl Stage {
         stage
     }
 
+    /// A content feed whose subscription was confirmed a moment ago.
+    pub async fn feed(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let mut stage = Self::unsubscribed(fast()).await;
+        stage.api.answers(replies);
+        stage.prepare(confirmed()).await.unwrap();
+        stage
+    }
+
+    /// A content feed of which nothing is known.
+    pub async fn unsubscribed(tuning: Tuning) -> Self {
+        let stage = Self::with(tuning, |settings| settings.service = &FEED).await;
+        stage.login.answers([Reply::token("t0ken")]);
+        stage
+    }
+
+    pub async fn prepare(&mut self, memo: serde_json::Value) -> Result<(), SourceError> {
+        self.prepare_as(memo, false).await
+    }
+
+    pub async fn prepare_as(&mut self, memo: serde_json::Value, is_dry: bool) -> Result<(), SourceError> {
+        let memo = memo.as_object().unwrap().clone();
+        let preparation = Preparation { deadline: self.deadline(60_000), memo, is_dry };
+        self.source.prepare(&preparation).await
+    }
+
+    /// Fetches the blobs and gives the texts of each one's records and its end, until all have ended.
+    pub async fn fetch(&mut self, blobs: Vec<Blob>) -> Result<Vec<Outcome>, SourceError> {
+        self.fetch_within(blobs, 60_000).await
+    }
+
+    pub async fn fetch_within(&mut self, blobs: Vec<Blob>, millis: i64) -> Result<Vec<Outcome>, SourceError> {
+        let mut outcomes: Vec<Outcome> = blobs.iter().map(|_| Outcome::default()).collect();
+        let deadline = self.deadline(millis);
+        self.source.fetch(blobs, deadline);
+        loop {
+            match self.source.fetched(deadline).await? {
+                Fetched::Part { blob, records } => {
+                    assert_eq!(outcomes[blob].end, None, "records after the end of blob {blob}");
+                    let texts = records.iter().map(|record| String::from_utf8(record.to_vec()).unwrap());
+                    outcomes[blob].records.extend(texts);
+                }
+                Fetched::Ended { blob, end } => {
+                    assert_eq!(outcomes[blob].end.replace(end), None, "blob {blob} ended twice");
+                }
+                Fetched::AllEnded => return Ok(outcomes),
+                Fetched::NotYet => panic!("the deadline is the bound"),
+            }
+        }
+    }
+
+    /// A blob under the given path of this API.
+    pub fn blob(&self, path: &str) -> Blob {
+        let created: Timestamp = "2026-11-20T10:30:00Z".parse().unwrap();
+        Blob {
+            id: path.to_owned(),
+            uri: format!("{}/{path}", self.api.url),
+            created,
+            expires: created + SignedDuration::from_hours(168),
+        }
+    }
+
     pub fn deadline(&self, millis: i64) -> Timestamp {
         self.clock.now() + SignedDuration::from_millis(millis)
     }
@@ -327,6 +251,32 @@ impl Stage {
     pub fn next_invocation(&mut self) {
         self.source = self.microsoft.source(self.clock.clone());
     }
+}
+
+/// What came of a blob.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Outcome {
+    pub records: Vec<String>,
+    pub end: Option<BlobEnd>,
+}
+
+impl Outcome {
+    pub fn complete(records: &[&str]) -> Self {
+        let records = records.iter().map(|record| (*record).to_owned()).collect();
+        Self { records, end: Some(BlobEnd::Complete) }
+    }
+
+    pub fn reason(&self) -> &str {
+        match &self.end {
+            Some(BlobEnd::Failed(reason)) => reason,
+            other => panic!("{other:?} is no failure"),
+        }
+    }
+}
+
+/// A memo that says when the subscription was seen enabled.
+pub fn confirmed() -> serde_json::Value {
+    serde_json::json!({"subscription": {"confirmed_at": "2026-11-20T12:00:00Z"}})
 }
 
 pub fn window() -> Window {

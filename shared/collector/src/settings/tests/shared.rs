@@ -21,15 +21,15 @@ fn a_limit_is_divided_by_the_enabled_services_that_share_its_budget() {
         json!([{"period": "1m", "number_of_requests": "30"}, {"period": "1d", "number_of_requests": -1}]);
     let off = json!([{"period": "1m", "number_of_requests": -1}]);
     let cases: [(Value, RequestRate); 10] = [
-        (json!({"services": both}), rate(5, 20)),
+        (json!({"services": both}), rate(2, 10)),
         (json!({"services": one_off}), rate(5, 10)),
         (json!({"services": alone}), rate(5, 10)),
         (json!({"services": both, "requests_per_second": 1}), rate(1, 2)),
         (json!({"services": both, "requests_per_second": "0.5"}), rate(1, 4)),
         (json!({"services": own, "requests_per_second": 1}), rate(3, 1)),
-        (json!({"services": both, "requests_limits": limits}), rate(30, 120)),
+        (json!({"services": both, "requests_limits": limits}), rate(15, 60)),
         (json!({"services": alone, "requests_limits": limits, "requests_per_second": 0.25}), rate(1, 4)),
-        (json!({"services": both, "requests_limits": off}), rate(5, 20)),
+        (json!({"services": both, "requests_limits": off}), rate(2, 10)),
         (json!({"services": alone, "requests_per_second": 2.0}), rate(2, 1)),
     ];
     for (more, expected) in cases {
