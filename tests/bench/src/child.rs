@@ -9,13 +9,15 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Outcome, memory, pipeline, receiver, server};
+use crate::{Outcome, feed, memory, pipeline, receiver, server};
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// Serves pages over HTTP.
     Server,
+    /// Serves a content feed over HTTP.
+    Feed,
     /// Receives events over mutual TLS.
     Receiver,
     /// Runs the pipeline and its parts in turn.
@@ -64,6 +66,7 @@ pub fn play(role: Role) -> Outcome<()> {
     io::stdin().lock().read_line(&mut order)?;
     let answer = match role {
         Role::Server => serde_json::to_string(&server::serve(serde_json::from_str(&order)?)?)?,
+        Role::Feed => serde_json::to_string(&feed::serve(serde_json::from_str(&order)?)?)?,
         Role::Receiver => serde_json::to_string(&receiver::receive()?)?,
         Role::Pipeline => serde_json::to_string(&pipeline::work(&serde_json::from_str(&order)?)?)?,
         Role::Peak => serde_json::to_string(&memory::work(&serde_json::from_str(&order)?)?)?,

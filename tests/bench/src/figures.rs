@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::pipeline::{Cost, Packing};
-use crate::{memory, pipeline, startup};
+use crate::{feed, memory, pipeline, startup};
 
 /// Whole over parts, at the most.
 const MOST_OVER_PARTS: f64 = 1.5;
@@ -24,6 +24,8 @@ pub struct Figures {
     pub pipeline: Vec<pipeline::Finding>,
     /// One entry a size and way of sending.
     pub memory: Vec<memory::Finding>,
+    /// One entry a kind of content and way of sending.
+    pub feed: Vec<feed::Finding>,
     /// The starts of the artefact.
     pub startup: Option<startup::Finding>,
 }
@@ -37,6 +39,9 @@ impl Figures {
         }
         if !self.memory.is_empty() {
             text.push_str(&memory_table(&self.memory));
+        }
+        if !self.feed.is_empty() {
+            text.push_str(&feed_table(&self.feed));
         }
         if let Some(finding) = &self.startup {
             text.push_str(&startup_table(finding));
@@ -91,6 +96,25 @@ fn memory_table(findings: &[memory::Finding]) -> String {
         ]);
     }
     format!("memory: peak of processes that pull pages of unknown length\n{rows}\n\n")
+}
+
+fn feed_table(findings: &[feed::Finding]) -> String {
+    let mut rows = table(&["content", "sent as", "cpu us a record", "goal", "peak MB", "goal"]);
+    for finding in findings {
+        let (sent, goal) = match finding.packing {
+            Packing::Plain => ("lines", at_most(MICROS_PLAIN)),
+            Packing::Gzip => ("gzip members", String::new()),
+        };
+        rows.add_row([
+            format!("{} blobs x {} records", finding.content.blobs, finding.content.blob_records),
+            sent.to_owned(),
+            micros(finding.micros),
+            goal,
+            megabytes(finding.usage.memory.peak as f64),
+            at_most(PEAK_MEGABYTES),
+        ]);
+    }
+    format!("feed: the artefact fetches content of records of 1.1 kB\n{rows}\n\n")
 }
 
 fn startup_table(finding: &startup::Finding) -> String {

@@ -7,6 +7,7 @@
 
 mod child;
 mod cpu;
+mod feed;
 mod figures;
 mod memory;
 mod pages;
@@ -37,6 +38,7 @@ const EXAMPLES: &str = "Examples:
   bench pipeline --records 200000     the pipeline and its parts, without compression
   bench pipeline --gzip --json        the same with gzip, for a program
   bench memory                        peak memory by size of record
+  bench feed                          a content feed of Office 365
   bench startup --artefact ./bootstrap";
 
 /// Measures the pipeline beside its parts, its peak memory and the artefact's start.
@@ -62,6 +64,8 @@ enum Command {
     },
     /// Peak resident memory by size of record, in pages of 1,000: of the pipeline and of the artefact.
     Memory(Artefact),
+    /// Processor time and peak memory of the artefact with a content feed: 2,000 blobs, and one of 60 MB.
+    Feed(Artefact),
     /// Time from the start of the process to its first poll of the Lambda runtime API.
     Startup(Artefact),
     #[command(hide = true)]
@@ -114,6 +118,7 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
             figures.memory = memory::measure()?;
             figures.memory.extend(memory::measure_artefact(&startup::artefact(named.artefact)?)?);
         }
+        Some(Command::Feed(named)) => figures.feed = feed::measure(&startup::artefact(named.artefact)?)?,
         Some(Command::Startup(named)) => {
             figures.startup = Some(startup::measure(&startup::artefact(named.artefact)?)?);
         }
@@ -127,6 +132,7 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
             match startup::artefact(None) {
                 Ok(artefact) => {
                     figures.memory.extend(memory::measure_artefact(&artefact)?);
+                    figures.feed = feed::measure(&artefact)?;
                     figures.startup = Some(startup::measure(&artefact)?);
                 }
                 Err(missing) => writeln!(io::stderr(), "the artefact is not measured: {missing}")?,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::child::{self, Role};
 use crate::pages::{Framing, Shape, TimeMember};
 use crate::pipeline::{Order, Packing};
+use crate::shipped::Job;
 use crate::whole::Pipeline;
 use crate::{Outcome, cpu, shipped};
 
@@ -84,10 +85,24 @@ fn one(record_bytes: usize, packing: Packing, artefact: Option<&Path>) -> Outcom
     let shape = page_of((PULLED_BYTES / page_bytes).max(FEWEST_PAGES));
     let (_api, api) = child::start(Role::Server, &shape)?;
     let (_devo, receiver) = child::start(Role::Receiver, &())?;
-    let order = Order { shape, api, receiver, packing, rounds: INVOCATIONS };
     let (of, peak) = match artefact {
-        Some(path) => (Subject::Artefact, shipped::peak(path, &order)?),
-        None => (Subject::Pipeline, child::start(Role::Peak, &order)?.1),
+        Some(path) => {
+            let job = Job {
+                handler: shipped::HANDLER,
+                input: "microsoft_graph_audit",
+                service: "directory_audits",
+                api,
+                receiver,
+                packing,
+                rounds: INVOCATIONS,
+                records: shape.records(),
+            };
+            (Subject::Artefact, shipped::run(path, &job)?.memory)
+        }
+        None => {
+            let order = Order { shape, api, receiver, packing, rounds: INVOCATIONS };
+            (Subject::Pipeline, child::start(Role::Peak, &order)?.1)
+        }
     };
     Ok(Finding { of, packing, page_records: PAGE_RECORDS, page_bytes, peak })
 }

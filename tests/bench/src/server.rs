@@ -20,7 +20,8 @@ pub struct Served {
     pub base_url: String,
 }
 
-const TOKEN: &str = "{\"token_type\":\"Bearer\",\"expires_in\":3599,\"access_token\":\"benchmark\"}";
+/// What any login is answered.
+pub const TOKEN: &str = "{\"token_type\":\"Bearer\",\"expires_in\":3599,\"access_token\":\"benchmark\"}";
 /// The longest head of a request, and of what may follow it in a login.
 const REQUEST_BYTES: usize = 16 * 1024;
 
@@ -41,7 +42,8 @@ pub fn serve(shape: Shape) -> Outcome<Served> {
     Ok(Served { base_url })
 }
 
-fn answer(body: &[u8], framing: Framing) -> Vec<u8> {
+/// A whole answer with this body.
+pub fn answer(body: &[u8], framing: Framing) -> Vec<u8> {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json;odata.metadata=minimal\r\n";
     let mut answer = match framing {
         Framing::Length => format!("{head}Content-Length: {}\r\n\r\n", body.len()),
@@ -75,7 +77,7 @@ fn converse(mut socket: TcpStream, answers: &[Vec<u8>]) -> io::Result<()> {
 }
 
 /// The head of the next request; its body is dropped. `None` at the end of the connection.
-fn next_request(socket: &mut TcpStream, heard: &mut Vec<u8>) -> io::Result<Option<String>> {
+pub fn next_request(socket: &mut TcpStream, heard: &mut Vec<u8>) -> io::Result<Option<String>> {
     loop {
         if let Some(end) = heard.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(heard.get(..end).unwrap_or_default()).into_owned();

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use simulator::runtime::{InvocationAnswer, Runtime, RuntimeConfig};
 use simulator::secrets::Secrets;
@@ -15,26 +16,59 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::memory::Peak;
-use crate::pipeline::{Order, Packing};
+use crate::pipeline::Packing;
+use crate::receiver::Received;
+use crate::server::Served;
 use crate::{Outcome, cpu};
 
-/// The Handler that is played, and where the document has its service.
+/// The Handler that is played where nothing is pulled.
 pub const HANDLER: &str = "graph-directory-audits";
-const INPUT: &str = "microsoft_graph_audit";
-const SERVICE: &str = "directory_audits";
 /// Time of one invocation.
 const TIME: Duration = Duration::from_secs(300);
 /// The database looks at the form of a signature alone.
 const ANY_SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=benchmark/20260101/eu-central-1/dynamodb/aws4_request, \
                              SignedHeaders=host, Signature=0";
 const TABLE: &str = "state";
+/// Who is logged in.
+pub const TENANT: &str = "0b6ac2d5-3c5e-4b1f-9f0e-6a1d2c3b4e5f";
 const SECRETS: [&str; 2] = ["collector", "devo"];
 
+/// What the executable is to do.
+#[derive(Debug)]
+pub struct Job {
+    /// The Handler that is played.
+    pub handler: &'static str,
+    /// Where the document has its service.
+    pub input: &'static str,
+    /// The service's key there.
+    pub service: &'static str,
+    /// Where the API is.
+    pub api: Served,
+    /// Where the events go.
+    pub receiver: Received,
+    /// How they are sent.
+    pub packing: Packing,
+    /// How often it is all done.
+    pub rounds: u32,
+    /// Records that the first round delivers.
+    pub records: usize,
+}
+
+/// What the executable used.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Usage {
+    /// Its memory, in bytes.
+    #[serde(flatten)]
+    pub memory: Peak,
+    /// Processor time of all its threads from the first invocation to the last answer, in microseconds.
+    pub cpu_micros: f64,
+}
+
 /// Variables as Lambda sets them, with a runtime API at this address.
-pub fn variables(runtime_api: SocketAddr) -> Vec<(&'static str, String)> {
+pub fn variables(runtime_api: SocketAddr, handler: &'static str) -> Vec<(&'static str, String)> {
     let fixed = [
-        ("_HANDLER", HANDLER),
-        ("AWS_LAMBDA_FUNCTION_NAME", HANDLER),
+        ("_HANDLER", handler),
+        ("AWS_LAMBDA_FUNCTION_NAME", handler),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
         ("AWS_REGION", "eu-central-1"),
@@ -49,21 +83,21 @@ pub fn variables(runtime_api: SocketAddr) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// Has the executable pull everything there is, as often as the order says, and tells its memory.
-pub fn peak(artefact: &Path, order: &Order) -> Outcome<Peak> {
-    tokio::runtime::Runtime::new()?.block_on(pull(artefact, order))
+/// Has the executable pull everything there is, as often as the job says, and tells what it used.
+pub fn run(artefact: &Path, job: &Job) -> Outcome<Usage> {
+    tokio::runtime::Runtime::new()?.block_on(pull(artefact, job))
 }
 
-async fn pull(artefact: &Path, order: &Order) -> Outcome<Peak> {
+async fn pull(artefact: &Path, job: &Job) -> Outcome<Usage> {
     let database = start_database().await?;
     let secrets = Secrets::start().await?;
-    let (collector, devo) = documents(order);
+    let (collector, devo) = documents(job);
     secrets.put(SECRETS[0], &collector.to_string())?;
     secrets.put(SECRETS[1], &devo.to_string())?;
     let runtime = Runtime::start(RuntimeConfig::default()).await?;
     let process = Command::new(artefact)
         .env_clear()
-        .envs(variables(runtime.address()))
+        .envs(variables(runtime.address(), job.handler))
         .env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{database}"))
         .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())
         .stdin(Stdio::null())
@@ -76,15 +110,18 @@ async fn pull(artefact: &Path, order: &Order) -> Outcome<Peak> {
         sleep(Duration::from_millis(1)).await;
     }
     let before = cpu::memory(&id)?;
-    for round in 0..order.rounds {
+    let cpu_before = cpu::time_of(&id)?;
+    for round in 0..job.rounds {
         let answer = invoke(&runtime).await?;
         // What was delivered in the first round is known in the others.
-        let expected = if round == 0 { order.shape.records() as u64 } else { 0 };
+        let expected = if round == 0 { job.records as u64 } else { 0 };
         if answer["delivered"].as_u64() != Some(expected) {
             return Err(format!("{expected} records were to be delivered, not as in {answer}").into());
         }
     }
-    Ok(Peak { before, peak: cpu::peak_memory(&id)? })
+    let cpu = cpu::time_of(&id)?.saturating_sub(cpu_before);
+    let memory = Peak { before, peak: cpu::peak_memory(&id)? };
+    Ok(Usage { memory, cpu_micros: cpu.as_secs_f64() * 1e6 })
 }
 
 async fn invoke(runtime: &Runtime) -> Outcome<Value> {
@@ -96,22 +133,23 @@ async fn invoke(runtime: &Runtime) -> Outcome<Value> {
     }
 }
 
-fn documents(order: &Order) -> (Value, Value) {
-    let base_url = &order.api.base_url;
-    let collector = json!({"inputs": {INPUT: {
+fn documents(job: &Job) -> (Value, Value) {
+    let base_url = &job.api.base_url;
+    let (input, service) = (job.input, job.service);
+    let collector = json!({"inputs": {input: {
         "id": "bench",
         "environment": "prod",
-        "credentials": {"tenant_id": "tenant", "client_id": "client", "client_secret": "secret"},
+        "credentials": {"tenant_id": TENANT, "client_id": "client", "client_secret": "secret"},
         "override_base_url": base_url,
         "override_login_url": base_url,
-        "requests_per_second": 1000,
-        "services": {SERVICE: {}},
+        "requests_per_second": 1_000_000,
+        "services": {service: {}},
     }}});
-    let receiver = &order.receiver;
+    let receiver = &job.receiver;
     let devo = json!({
         "address": "127.0.0.1", "port": receiver.port,
         "chain": receiver.chain, "cert": receiver.cert, "key": receiver.key,
-        "compression": match order.packing { Packing::Gzip => "gzip", Packing::Plain => "none" },
+        "compression": match job.packing { Packing::Gzip => "gzip", Packing::Plain => "none" },
     });
     (collector, devo)
 }

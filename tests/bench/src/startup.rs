@@ -68,7 +68,7 @@ async fn start(artefact: &Path) -> Outcome<(Duration, u64)> {
     let mut command = Command::new(artefact);
     command
         .env_clear()
-        .envs(shipped::variables(runtime_api.local_addr()?))
+        .envs(shipped::variables(runtime_api.local_addr()?, shipped::HANDLER))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

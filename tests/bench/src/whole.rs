@@ -127,6 +127,7 @@ fn settings(base_url: &str) -> Settings {
             tenant_id: "tenant".to_owned(),
             client_id: "client".to_owned(),
             credential: Credential::Secret("secret".into()),
+            publisher: "tenant".to_owned(),
         },
         request_period: SignedDuration::from_secs(300),
         start_time: None,
@@ -138,5 +139,7 @@ fn settings(base_url: &str) -> Settings {
         late_sweep_range: SignedDuration::ZERO,
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1_000_000, per: SignedDuration::from_secs(1) },
+        memory: None,
+        feeds: Vec::new(),
     }
 }
