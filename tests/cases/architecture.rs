@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
 use crate::world::artefacts::workspace;
-use crate::world::{contract, services};
+use crate::world::{all_services, contract};
 
 const MOST_LINES: usize = 500;
+/// Shorter parts of a warning stand in too many texts.
+const LEAST_TELLING: usize = 6;
 
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
@@ -103,6 +105,28 @@ fn dependencies_point_downwards_only() {
 }
 
 #[test]
+fn every_family_is_in_both_executables_and_all_of_its_services_are_under_test() {
+    let metadata = metadata();
+    let is_family = |package: &&&Package| {
+        let place = folder(&metadata, package);
+        place.starts_with("functions/") && !["functions/lambda", "functions/local"].contains(&&*place)
+    };
+    let members = metadata.workspace_packages();
+    let families: BTreeSet<String> =
+        members.iter().filter(is_family).map(|package| package.name.to_string()).collect();
+    assert!(families.contains("office365") && families.contains("graph"), "{families:?}");
+    for executable in ["lambda", "local"] {
+        let found = house_dependencies(&metadata, member(&metadata, executable));
+        assert!(families.is_subset(&found), "{executable} lacks one of {families:?}: {found:?}");
+    }
+    let declared: BTreeSet<&str> = all_services().map(|service| service.function).collect();
+    assert_eq!(declared.len(), all_services().count(), "a function is declared twice");
+    for function in declared {
+        assert_eq!(contract::promise(function).function, function);
+    }
+}
+
+#[test]
 fn each_crate_is_built_without_what_is_not_its_business() {
     let metadata = metadata();
     let network =
@@ -110,9 +134,10 @@ fn each_crate_is_built_without_what_is_not_its_business() {
     let aws =
         ["aws-config", "aws-sdk-dynamodb", "aws-sdk-secretsmanager", "lambda_runtime", "aws-smithy-runtime"];
     let never = ["openssl-sys", "native-tls", "chrono", "serde_yaml"];
-    let rules: [(&str, &[&str]); 5] = [
+    let rules: [(&str, &[&str]); 6] = [
         ("collector", &network),
         ("graph", &network),
+        ("office365", &network),
         ("local", &aws),
         ("lambda", &["rusqlite", "libsqlite3-sys", "clap", "simulator", "local-host"]),
         ("microsoft", &["aws-config", "rusqlite", "lambda_runtime"]),
@@ -202,12 +227,34 @@ fn the_readmes_table_of_services_is_what_is_declared() {
         }
     }
     let declared: Vec<[&str; 3]> =
-        services().map(|service| [service.input, service.name, service.function]).collect();
+        all_services().map(|service| [service.input, service.name, service.function]).collect();
     let written: Vec<[&str; 3]> =
         rows.iter().map(|row| [row[0].as_str(), row[1].as_str(), row[2].as_str()]).collect();
     assert_eq!(written, declared);
     for row in &rows {
         let promised = contract::promise(&row[2]).written_tag();
         assert!(row[3].contains(promised), "{}: {} instead of {promised}", row[2], row[3]);
+    }
+}
+
+#[test]
+fn the_warnings_that_the_page_of_errors_explains_are_given_by_the_code() {
+    let page = fs::read_to_string(workspace().join("docs/errors.md")).unwrap();
+    let quoted: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("*`")?.split_once("`.*"))
+        .map(|(words, _)| words)
+        .collect();
+    assert!(quoted.len() >= 4, "{quoted:?}");
+    let mut sources = String::new();
+    for file in source_files().into_iter().filter(|path| shown(path).starts_with("shared/")) {
+        // A text may go on behind the end of a line.
+        let text = fs::read_to_string(file).unwrap();
+        text.split("\\\n").for_each(|part| sources.push_str(part.trim_start()));
+    }
+    for words in quoted {
+        for part in words.split('…').map(str::trim).filter(|part| part.len() > LEAST_TELLING) {
+            assert!(sources.contains(part), "docs/errors.md explains `{part}`, which nobody says");
+        }
     }
 }

@@ -2,12 +2,13 @@
 
 use futures::future::join_all;
 use jiff::SignedDuration;
-use regex::Regex;
-use serde_json::{Value, json};
+use serde_json::json;
 use simulator::tenant::{Addressee, BodyStyle, LinkPlace, PageSize, RequestSeen, TenantConfig};
 
+use crate::world::judge::{assert_answer, assert_arrived};
+use crate::world::pictures::{keep, normal, shown};
 use crate::world::process::Process;
-use crate::world::{World, ago, contract, services};
+use crate::world::{World, ago, all_services, services};
 
 /// Rows of a page: small, so that a few records make several pages.
 const PAGE: usize = 7;
@@ -56,86 +57,6 @@ async fn delivers_once(world: &World) {
     let of_endpoint = |request: &&RequestSeen| request.addressee == Addressee::Graph(world.endpoint());
     let shown: Vec<String> = requests.iter().filter(of_endpoint).take(2).map(shown).collect();
     keep("requests", function, &shown.join("\n"));
-}
-
-/// The answer has every key of the contract in order, its counts add up, and it delivered so many records.
-fn assert_answer(answer: &Value, function: &str, delivered: u64) {
-    let keys: Vec<&str> = answer.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, contract::ANSWER_KEYS, "{function}");
-    assert_eq!(answer["service"], function);
-    assert_eq!(answer["status"], "up_to_date", "{function}: {answer}");
-    let count = |name: &str| answer[name].as_u64().unwrap();
-    assert_eq!(count("delivered"), delivered, "{function}: {answer}");
-    assert_eq!(count("received"), count("duplicates") + count("delivered") + count("failed"), "{answer}");
-    let by_table: u64 = answer["tables"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
-    assert_eq!((count("sent"), by_table), (delivered, delivered), "{function}: {answer}");
-}
-
-/// Each of these records arrived once, byte for byte, under its tag and the function's name, and nothing else did.
-fn assert_arrived(world: &World, emitted: &[String]) {
-    let arrived = world.records();
-    let mut found: Vec<(String, String)> =
-        arrived.iter().map(|arrival| (arrival.tag.clone(), arrival.message.clone())).collect();
-    let mut expected: Vec<(String, String)> = emitted
-        .iter()
-        .map(|record| {
-            let tag = world.promise.tag(&serde_json::from_str(record).unwrap(), &world.id);
-            let copy = arrived.iter().find(|arrival| contract::record_of(&arrival.message) == *record);
-            let copy = copy.unwrap_or_else(|| panic!("{} did not arrive: {record}", world.service.function));
-            let pulling_id = copy.json()["@devo_pulling_id"].as_str().unwrap().to_owned();
-            assert!(pulling_id.parse::<u64>().is_ok(), "{pulling_id}");
-            (tag, contract::message(record, &world.id, &pulling_id))
-        })
-        .collect();
-    found.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(found, expected, "{}", world.service.function);
-    assert!(arrived.iter().all(|arrival| arrival.host == world.service.function));
-}
-
-/// What changes from run to run becomes the name of what stood there.
-fn redacted(text: &str) -> String {
-    let rules = [
-        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
-        (r"skiptoken=\S+", "skiptoken=[token]"),
-        (r"127\.0\.0\.1:\d+", "[address]"),
-        (r"collector/\d+\.\d+\.\d+", "collector/[version]"),
-        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
-    ];
-    rules.iter().fold(text.to_owned(), |text, (pattern, name)| {
-        Regex::new(pattern).unwrap().replace_all(&text, *name).into_owned()
-    })
-}
-
-fn normal(answer: &Value, world: &World) -> Value {
-    let mut answer = answer.clone();
-    let changing = [
-        ("devo_pulling_id", "[epoch milliseconds]"),
-        ("elapsed_ms", "[ms]"),
-        ("lag_seconds", "[seconds]"),
-        ("bytes_sent", "[bytes]"),
-    ];
-    for (name, shown) in changing {
-        assert!(!answer[name].is_null(), "{name}: {answer}");
-        answer[name] = json!(shown);
-    }
-    serde_json::from_str(&redacted(&answer.to_string().replace(&format!(".{}", world.id), ".[env]"))).unwrap()
-}
-
-fn shown(request: &RequestSeen) -> String {
-    let mut lines = vec![format!("{} {}", request.method, request.path)];
-    lines.extend(request.query.iter().map(|(name, value)| format!("  ?{name}={value}")));
-    lines.extend(request.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
-    redacted(&lines.join("\n"))
-}
-
-/// Compares with the picture that is kept of this subject and function.
-fn keep(subject: &str, function: &str, text: &str) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../snapshots");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(format!("{function}.{subject}"), text));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,7 +115,7 @@ async fn an_unknown_handler_is_an_initialisation_error_that_lists_the_known_ones
         assert_eq!(errors[0].error_type, "InitVariablesError");
         assert_eq!(errors[0].header_type.as_deref(), Some("InitVariablesError"));
         assert!(errors[0].message.starts_with("[1] _HANDLER "), "{}", errors[0].message);
-        for service in services() {
+        for service in all_services() {
             assert!(errors[0].message.contains(service.function), "{}", errors[0].message);
         }
         assert!(process.runtime().polls().is_empty(), "it asks for no work");

@@ -1,8 +1,6 @@
 //! The artefact is killed at any byte and any request, again and again, and goes on.
 //!
-//! What must hold at the end: every record that was emitted arrived, those that came between the kills and late ones
-//! included; and a record arrived again only where it may: its earlier copies went over the last connection of a process
-//! that was killed, because the batch in flight is all that a crash repeats.
+//! Records come between the kills too, late ones among them; what must hold at the end is said in `world::crashes`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,10 +11,11 @@ use serde_json::{Value, json};
 use simulator::tenant::{PageSize, TenantConfig};
 
 use crate::world::chance::Chance;
-use crate::world::parties::{Arrival, receiver};
-use crate::world::process::{Ended, Process};
-use crate::world::wire::Direction;
-use crate::world::{AMPLE, World, ago, contract, now, services};
+use crate::world::crashes::{
+    Extent, PLACES, Place, arm, extent_of, judge, lease_is_over, ledger, the_lease_of_the_dead_is_respected,
+};
+use crate::world::process::Ended;
+use crate::world::{AMPLE, World, ago, now, services};
 
 const WORLDS: u64 = 12;
 const KILLS_EACH: usize = 9;
@@ -27,27 +26,6 @@ const DEADLINE: Duration = Duration::from_millis(3000);
 const HOURS: u64 = 118;
 /// Attempts to kill one process before the world is given up.
 const ATTEMPTS: usize = 8;
-
-/// Where a process is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    RequestToMicrosoft,
-    ByteToDevo,
-    ByteFromDevo,
-    ByteToDynamoDb,
-    ByteFromDynamoDb,
-}
-
-const PLACES: [Place; 5] = [
-    Place::RequestToMicrosoft,
-    Place::ByteToDevo,
-    Place::ByteFromDevo,
-    Place::ByteToDynamoDb,
-    Place::ByteFromDynamoDb,
-];
-
-/// What one undisturbed invocation needs of each: the places to choose from.
-type Extent = BTreeMap<Place, u64>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_killed_anywhere_loses_nothing_and_repeats_at_most_the_batch_in_flight() {
@@ -95,15 +73,8 @@ async fn measure() -> Extent {
     emit(&world, &mut Vec::new(), &mut Chance::from(1));
     let answer = world.tick().await;
     assert_eq!(answer["delivered"], HOURS, "{answer}");
-    let (devo, dynamodb) = (&world.to_devo, &world.to_dynamodb);
-    assert!(devo.connections() >= 2, "the batch in flight is not all there is: {answer}");
-    let extent = Extent::from([
-        (Place::RequestToMicrosoft, world.tenant.requests().len() as u64),
-        (Place::ByteToDevo, devo.bytes(Direction::Towards)),
-        (Place::ByteFromDevo, devo.bytes(Direction::From)),
-        (Place::ByteToDynamoDb, dynamodb.bytes(Direction::Towards)),
-        (Place::ByteFromDynamoDb, dynamodb.bytes(Direction::From)),
-    ]);
+    assert!(world.to_devo.connections() >= 2, "the batch in flight is not all there is: {answer}");
+    let extent = extent_of(&world, Duration::ZERO);
     world.close().await;
     extent
 }
@@ -146,9 +117,9 @@ async fn kill_once(
         lease_is_over(world).await;
         let process = world.process().await;
         let at = 1 + chance.below(farthest);
-        arm(world, &process, place, at);
+        let armed = arm(world, &process, place, at);
         let ended = world.invoke(&process, &json!({"force": true}), DEADLINE).await;
-        disarm(world);
+        drop(armed);
         match ended {
             Ended::Died => {
                 println!("{}: killed at {place:?} {at}", world.id);
@@ -166,54 +137,6 @@ async fn kill_once(
     panic!("{}: no process could be killed at {place:?} of {extent}", world.id);
 }
 
-fn arm(world: &World, process: &Process, place: Place, at: u64) {
-    let killer = process.killer();
-    let strike = move || killer.kill();
-    match place {
-        Place::RequestToMicrosoft => {
-            let last = world.tenant.requests().len() as u64 + at;
-            world.tenant.on_request(move |seen| {
-                if seen.number == last {
-                    strike();
-                }
-            });
-        }
-        Place::ByteToDevo => world.to_devo.strike(Direction::Towards, at, strike),
-        Place::ByteFromDevo => world.to_devo.strike(Direction::From, at, strike),
-        Place::ByteToDynamoDb => world.to_dynamodb.strike(Direction::Towards, at, strike),
-        Place::ByteFromDynamoDb => world.to_dynamodb.strike(Direction::From, at, strike),
-    }
-}
-
-fn disarm(world: &World) {
-    world.tenant.on_request(|_| {});
-    world.to_devo.disarm();
-    world.to_dynamodb.disarm();
-}
-
-/// When the lease in the table ends, if there is one.
-async fn lease_end(world: &World) -> Option<Timestamp> {
-    let end = world.table.checkpoint().await?["lease_expires_at"].as_i64()?;
-    Some(Timestamp::from_millisecond(end).unwrap())
-}
-
-async fn lease_is_over(world: &World) {
-    while let Some(end) = lease_end(world).await {
-        let left = end.duration_since(Timestamp::now());
-        match Duration::try_from(left) {
-            Ok(left) => tokio::time::sleep(left + Duration::from_millis(1)).await,
-            Err(_) => return,
-        }
-    }
-}
-
-async fn the_lease_of_the_dead_is_respected(world: &World) {
-    if lease_end(world).await.is_some_and(|end| end > Timestamp::now() + SignedDuration::from_secs(2)) {
-        let answer = world.force().await;
-        assert_eq!((&answer["status"], &answer["requests"]), (&json!("locked"), &json!(0)), "{answer}");
-    }
-}
-
 /// Undisturbed cycles until one of them has nothing left to deliver: a walk that goes on where the dead one stood leaves
 /// the late records behind it to the next cycle.
 async fn finish(world: &World, pulling_ids: &mut BTreeSet<String>) {
@@ -226,54 +149,6 @@ async fn finish(world: &World, pulling_ids: &mut BTreeSet<String>) {
         }
     }
     panic!("{} does not come to its end", world.id);
-}
-
-/// Everything arrived, and what arrived again did so in a batch that was in flight when its process was killed. Gives
-/// how many records did.
-fn judge(world: &World, emitted: &[String], answered: &BTreeSet<String>) -> usize {
-    let arrivals = world.records();
-    let pulling_id = |arrival: &Arrival| arrival.json()["@devo_pulling_id"].as_str().unwrap().to_owned();
-    let mut last_connection: BTreeMap<String, u64> = BTreeMap::new();
-    let mut copies: BTreeMap<String, Vec<&Arrival>> = BTreeMap::new();
-    for arrival in &arrivals {
-        let last = last_connection.entry(pulling_id(arrival)).or_default();
-        *last = (*last).max(arrival.connection);
-        copies.entry(contract::record_of(&arrival.message)).or_default().push(arrival);
-        assert_sound(world, arrival, !answered.contains(&pulling_id(arrival)));
-    }
-    for record in emitted {
-        assert!(copies.contains_key(record), "{}: lost {record}", world.id);
-    }
-    assert_eq!(copies.len(), emitted.len(), "{}: something arrived that was never emitted", world.id);
-    for (record, copies) in &mut copies {
-        copies.sort_by_key(|copy| copy.connection);
-        for earlier in &copies[..copies.len() - 1] {
-            let invocation = pulling_id(earlier);
-            assert!(
-                !answered.contains(&invocation) && last_connection[&invocation] == earlier.connection,
-                "{}: repeated without need: {record}",
-                world.id
-            );
-        }
-    }
-    copies.values().filter(|copies| copies.len() > 1).count()
-}
-
-/// A killed process may leave a line or a member unfinished, and no process does anything else wrong.
-fn assert_sound(world: &World, arrival: &Arrival, was_killed: bool) {
-    let Some((_, violations)) = receiver().end_of(arrival.connection) else { return };
-    let is_forgivable = |violation: &&String| was_killed && violation.starts_with("Incomplete");
-    let others: Vec<&String> = violations.iter().filter(|violation| !is_forgivable(violation)).collect();
-    assert!(others.is_empty(), "{}: {others:?}", world.id);
-}
-
-/// Records delivered by the ledger's account.
-async fn ledger(world: &World) -> u64 {
-    let rows = world.table.rows_from("ledger#").await;
-    let checkpoint = world.table.checkpoint().await.unwrap();
-    let carried = checkpoint["ledger_carry"].as_object().cloned().unwrap_or_default();
-    let counts = rows.iter().chain(carried.values());
-    counts.filter_map(|row| row["delivered"].as_u64()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,191 +2,174 @@
 //!
 //! What the commands print and how they end is tested beside their source; here is what only the outside can do to them.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Mutex;
 
 use futures::future::join_all;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use jiff::SignedDuration;
 use simulator::records;
-use simulator::tenant::{PageSize, Tenant, TenantConfig};
-use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use simulator::tenant::{
+    ContentType, Fault, FeedCall, FeedConfig, FeedError, PageSize, Rule, Subscription, TenantConfig,
+};
 
 use crate::world::chance::Chance;
-use crate::world::parties::{Arrival, receiver};
-use crate::world::process::LOOK_EVERY;
-use crate::world::wire::{Direction, Wire};
-use crate::world::{ago, artefacts, contract, document, services};
+use crate::world::contract::Asks;
+use crate::world::feeds::call_of;
+use crate::world::site::Site;
+use crate::world::wire::Direction;
+use crate::world::{ago, all_services, contract, services};
 
 const WORLDS: u64 = 10;
+const WORLDS_OF_FEEDS: u64 = 4;
 const RECORDS: u64 = 300;
-/// A killed process's lease ends a minute and three seconds after it was taken.
-const UNTIL_THE_LEASE_IS_OVER: Duration = Duration::from_secs(150);
+/// Blobs of three records each.
+const BLOBS: u64 = 160;
 /// About what one invocation sends, compressed, and what it gets back.
 const BYTES: [(Direction, u64); 2] = [(Direction::Towards, 40_000), (Direction::From, 2_200)];
+/// About what one invocation of a feed sends, compressed.
+const BYTES_OF_A_FEED: u64 = 12_000;
 
-/// A tenant, a way to Devo, and a folder with a configuration.
-struct Site {
-    id: String,
-    tenant: Tenant,
-    to_devo: Wire,
-    folder: tempfile::TempDir,
+/// A site with Graph's first service alone.
+async fn site(number: u64) -> Site {
+    let page_size = PageSize { default: 50, maximum: 50 };
+    let service = services().next().unwrap();
+    Site::new(&format!("site{number}"), &[service], TenantConfig { page_size, ..TenantConfig::default() })
+        .await
 }
 
-impl Site {
-    async fn new(number: u64) -> Self {
-        let page_size = PageSize { default: 50, maximum: 50 };
-        let tenant = Tenant::start(TenantConfig { page_size, ..TenantConfig::default() }).await.unwrap();
-        let to_devo = Wire::to(receiver().address()).await;
-        let site =
-            Self { id: format!("site{number}"), tenant, to_devo, folder: tempfile::tempdir().unwrap() };
-        site.write_configuration();
-        site
-    }
+fn emit(site: &Site, first: u64, count: u64) -> Vec<String> {
+    let Asks::Collection(endpoint) = contract::promise(site.services[0].function).asks else {
+        panic!("{} asks no collection", site.services[0].function);
+    };
+    let emit = |seed: u64| {
+        let time = ago(SignedDuration::from_secs(60 + seed.cast_signed() * 7));
+        let record = records::record(endpoint, seed, time);
+        site.tenant.emit(endpoint, record.clone()).unwrap();
+        record
+    };
+    (first..first + count).map(emit).collect()
+}
 
-    fn write_configuration(&self) {
-        let service = services().next().unwrap();
-        let document = document::configuration(service, &self.tenant, &self.id);
-        let configuration = json!({
-            "globals": {
-                "id": self.id, "name": self.id,
-                "persistence": {"type": "filesystem", "config": {"directory_name": self.path("state")}},
-            },
-            "outputs": {"devo": {"type": "devo_platform", "config": {
-                "address": self.to_devo.address().ip().to_string(), "port": self.to_devo.address().port(),
-                "type": "SSL", "chain": "chain.crt", "cert": "client.crt", "key": "client.key",
-            }}},
-            "inputs": document["inputs"],
-        });
-        for folder in ["config", "certs", "state"] {
-            fs::create_dir_all(self.path(folder)).unwrap();
-        }
-        for (file, pem) in
-            [("chain.crt", "chain.pem"), ("client.crt", "client.pem"), ("client.key", "client.key")]
-        {
-            fs::write(self.path("certs").join(file), receiver().pem(pem)).unwrap();
-        }
-        fs::write(self.path("config/config.yaml"), configuration.to_string()).unwrap();
-    }
+/// A site with all services of the input `office365`.
+async fn site_of_feeds(id: &str) -> Site {
+    let services: Vec<_> = all_services().filter(|service| service.input == "office365").collect();
+    let feed = FeedConfig { page_size: 7, ..FeedConfig::default() };
+    Site::new(id, &services, TenantConfig { feed, ..TenantConfig::default() }).await
+}
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn emit(&self, first: u64, count: u64) -> Vec<String> {
-        let endpoint = contract::promise(services().next().unwrap().function).endpoint;
-        let emit = |seed: u64| {
-            let record =
-                records::record(endpoint, seed, ago(SignedDuration::from_secs(60 + seed.cast_signed() * 7)));
-            self.tenant.emit(endpoint, record.clone()).unwrap();
-            record
-        };
-        (first..first + count).map(emit).collect()
-    }
-
-    fn run(&self) -> Child {
-        let mut command = Command::new(artefacts::collector());
-        command.arg("run").arg("--config").arg(self.path("config/config.yaml"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        command.spawn().unwrap()
-    }
-
-    fn records(&self) -> Vec<Arrival> {
-        receiver().arrivals(&self.id).into_iter().filter(|arrival| !arrival.is_story()).collect()
-    }
-
-    /// How often each record arrived.
-    fn copies(&self) -> BTreeMap<String, usize> {
-        let mut copies = BTreeMap::new();
-        for arrival in self.records() {
-            *copies.entry(contract::record_of(&arrival.message)).or_default() += 1;
-        }
-        copies
-    }
+/// Emits blobs of three records to all feeds in turn.
+fn emit_blobs(site: &Site, first: u64, count: u64) -> Vec<String> {
+    let of_blob = |number: u64| {
+        let content_type = ContentType::ALL[usize::try_from(number).unwrap() % ContentType::ALL.len()];
+        let created = ago(SignedDuration::from_secs(10 + number.cast_signed() * 31));
+        let records: Vec<String> = (number * 3..number * 3 + 3)
+            .map(|seed| records::office365(content_type, seed, created))
+            .collect();
+        site.tenant.emit_blob(content_type, created, records.clone());
+        records
+    };
+    (first..first + count).flat_map(of_blob).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_killed_at_any_byte_goes_on_from_its_state_file_and_loses_nothing() {
     let chance = Chance::seeded();
-    let repeated: Vec<usize> = join_all((0..WORLDS).map(|number| play(number, chance.fork(number)))).await;
-    println!("{WORLDS} runs killed; {} records arrived more than once", repeated.iter().sum::<usize>());
+    let plays = join_all((0..WORLDS).map(|number| play(number, chance.fork(number))));
+    let of_feeds = |number: u64| play_feeds(number, chance.fork(WORLDS + number));
+    let (repeated, of_feeds) = tokio::join!(plays, join_all((0..WORLDS_OF_FEEDS).map(of_feeds)));
+    println!(
+        "{WORLDS} runs and {WORLDS_OF_FEEDS} of feeds killed; {} and {} records arrived more than once",
+        repeated.iter().sum::<usize>(),
+        of_feeds.iter().sum::<usize>()
+    );
 }
 
 /// One site's life; gives how many records arrived more than once.
 async fn play(number: u64, mut chance: Chance) -> usize {
-    let site = Site::new(number).await;
-    let mut emitted = site.emit(0, RECORDS);
-    let killed = Arc::new(Mutex::new(site.run()));
-    let victim = Arc::clone(&killed);
+    let site = site(number).await;
+    let mut emitted = emit(&site, 0, RECORDS);
     let (direction, bytes) = BYTES[usize::try_from(number).unwrap() % BYTES.len()];
-    let kill = move || victim.lock().unwrap().start_kill().unwrap();
-    if number % 5 == 4 {
-        let last = 1 + chance.below(7);
-        let kill = Mutex::new(Some(kill));
-        site.tenant.on_request(move |seen| {
-            if seen.number >= last
-                && let Some(kill) = kill.lock().unwrap().take()
-            {
-                kill();
+    let died_at = site
+        .run_and_kill(|kill| {
+            if number % 5 != 4 {
+                site.to_devo.strike(direction, 1 + chance.below(bytes), kill);
+                return;
             }
-        });
-    } else {
-        site.to_devo.strike(direction, 1 + chance.below(bytes), kill);
-    }
-    let died = timeout(Duration::from_secs(20), async {
-        while killed.lock().unwrap().try_wait().unwrap().is_none() {
-            sleep(LOOK_EVERY).await;
-        }
-    });
-    if died.await.is_err() {
-        // It was done before that byte: it is killed while it waits.
-        killed.lock().unwrap().start_kill().unwrap();
-    }
-    site.to_devo.disarm();
-    site.tenant.on_request(|_| {});
-    let died_at = Timestamp::now().as_millisecond();
+            let last = 1 + chance.below(7);
+            let kill = Mutex::new(Some(kill));
+            site.tenant.on_request(move |seen| {
+                if seen.number >= last
+                    && let Some(kill) = kill.lock().unwrap().take()
+                {
+                    kill();
+                }
+            });
+        })
+        .await;
+    emitted.extend(emit(&site, RECORDS, 20));
+    go_on(&site, &emitted, died_at).await
+}
 
-    emitted.extend(site.emit(RECORDS, 20));
-    let mut second = site.run();
-    let arrived = timeout(UNTIL_THE_LEASE_IS_OVER, async {
-        while site.copies().len() < emitted.len() {
-            assert!(second.try_wait().unwrap().is_none(), "{}: the second run ended", site.id);
-            sleep(Duration::from_millis(200)).await;
-        }
-    });
-    let all_arrived = arrived.await;
+/// The same of a site with all feeds.
+async fn play_feeds(number: u64, mut chance: Chance) -> usize {
+    let site = site_of_feeds(&format!("feedsite{number}")).await;
+    let mut emitted = emit_blobs(&site, 0, BLOBS);
+    let at = 1 + chance.below(BYTES_OF_A_FEED);
+    let died_at = site.run_and_kill(|kill| site.to_devo.strike(Direction::Towards, at, kill)).await;
+    emitted.extend(emit_blobs(&site, BLOBS, 10));
+    let repeated = go_on(&site, &emitted, died_at).await;
+    assert!(site.tenant.violations().is_empty(), "{:?}", site.tenant.violations());
+    repeated
+}
+
+async fn go_on(site: &Site, emitted: &[String], died_at: i64) -> usize {
+    site.run_until_arrived(emitted).await;
+    site.assert_repeats_are_due_to_the_kill(died_at);
+    site.copies().values().filter(|count| **count > 1).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_of_the_feeds_starts_no_subscription_and_a_run_starts_each_once() {
+    let site = site_of_feeds("feedsite").await;
+    let emitted = emit_blobs(&site, 0, 40);
+    let (code, text) = site.play(&["check"]).await;
+    assert_eq!(code, 0, "{text}");
+    for service in &site.services {
+        assert!(text.contains(&format!("office365.{}", service.name)), "{text}");
+    }
+    let starts = || {
+        let requests = site.tenant.requests();
+        requests.iter().filter_map(call_of).filter(|call| matches!(call, FeedCall::Start(_))).count()
+    };
+    assert_eq!(starts(), 0);
+    for content_type in ContentType::ALL {
+        assert_eq!(site.tenant.subscription(content_type), Subscription::Missing);
+    }
+
+    // What fails in the run waits, is shown, and arrives once it is pulled again.
+    let unknown = Fault::Feed(FeedError::ContentUnknown);
+    site.tenant.script(vec![Rule::on_blobs(ContentType::Exchange, unknown).every_nth_blob(4)]);
+    let comes: Vec<String> = emitted
+        .chunks(3)
+        .zip(0..)
+        .filter(|(_, blob)| !is_failing(*blob))
+        .flat_map(|(three, _)| three.to_vec())
+        .collect();
+    site.run_until_arrived(&comes).await;
+    assert_eq!(starts(), ContentType::ALL.len());
+    let (code, status) = site.play(&["status", "--json"]).await;
+    assert_eq!(code, 0, "{status}");
+    assert!(status.replace(' ', "").contains("\"pending_retries\":2"), "{status}");
+    site.tenant.script(Vec::new());
+    let (code, text) = site.play(&["pull", "office365.uri_retry", "--output", "devo"]).await;
+    assert_eq!(code, 0, "{text}");
     let copies = site.copies();
-    let missing = emitted.iter().filter(|record| !copies.contains_key(*record)).count();
-    assert!(all_arrived.is_ok() && missing == 0, "{}: {missing} records are missing", site.id);
-    stop(&mut second).await;
-    assert_repeats_are_due_to_the_kill(&site, died_at);
-    copies.values().filter(|count| **count > 1).count()
+    assert_eq!(copies.len(), emitted.len());
+    assert!(copies.values().all(|count| *count == 1));
+    assert!(site.tenant.violations().is_empty(), "{:?}", site.tenant.violations());
 }
 
-/// Asks a run to end, and expects that it does so well.
-async fn stop(run: &mut Child) {
-    let id = run.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    let status = timeout(Duration::from_secs(20), run.wait()).await.expect("the run does not end");
-    assert_eq!(status.unwrap().code(), Some(0));
-}
-
-/// What arrived twice came first in a cycle that was begun before the kill.
-fn assert_repeats_are_due_to_the_kill(site: &Site, died_at: i64) {
-    let mut cycles: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for arrival in site.records() {
-        let pulling_id: i64 = arrival.json()["@devo_pulling_id"].as_str().unwrap().parse().unwrap();
-        cycles.entry(contract::record_of(&arrival.message)).or_default().push(pulling_id);
-    }
-    for (record, mut ids) in cycles {
-        ids.sort_unstable();
-        assert!(ids.len() <= 2, "{}: {} copies of {record}", site.id, ids.len());
-        if let [first, second] = ids[..] {
-            assert!(first < died_at && died_at < second, "{}: repeated without need: {record}", site.id);
-        }
-    }
+/// Whether this blob is an Exchange one that the script refuses: every fourth of every fifth one.
+fn is_failing(blob: usize) -> bool {
+    let is_exchange = ContentType::ALL[blob % ContentType::ALL.len()] == ContentType::Exchange;
+    is_exchange && (blob / ContentType::ALL.len() + 1).is_multiple_of(4)
 }

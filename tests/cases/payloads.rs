@@ -6,14 +6,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use simulator::pki::DevoPki;
 use simulator::tenant::{Fault, Rule};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::world::contract::Asks;
 use crate::world::process::{LOOK_EVERY, PATIENCE};
-use crate::world::{World, artefacts, contract, document, payloads, services};
+use crate::world::{World, ago, all_services, artefacts, contract, document, payloads, service};
 
 /// The functions that exist and have payloads, with their records; says what is skipped and why.
 fn played(test: &str) -> Vec<(&'static str, Vec<String>)> {
@@ -21,27 +23,35 @@ fn played(test: &str) -> Vec<(&'static str, Vec<String>)> {
         println!("skipped: {test}: COLLECTOR_SAMPLES is not set");
         return Vec::new();
     };
-    let mut played = Vec::new();
-    for (function, folder) in payloads::folders() {
-        let folder = samples.join(folder);
-        if !services().any(|service| service.function == function) {
-            println!("skipped: {test}: there is no {function} yet");
-        } else if !folder.is_dir() {
-            println!("skipped: {test}: there is no folder {}", folder.display());
-        } else {
-            played.push((function, payloads::distinct_records(&folder)));
-        }
-    }
-    played
+    let skipped = |why: &str| println!("skipped: {test}: {why}");
+    let found = payloads::by_function(&samples, skipped);
+    let is_here = |function: &str| all_services().any(|service| service.function == function);
+    found.iter().filter(|(function, _)| !is_here(function)).for_each(|(function, _)| {
+        skipped(&format!("there is no {function} yet"));
+    });
+    found.into_iter().filter(|(function, _)| is_here(function)).collect()
 }
 
-/// A world whose API answers with one page of these records, whatever they say of themselves.
+/// A world whose API gives these records, whatever they say of themselves.
 async fn world_of(function: &str, records: &[String]) -> World {
-    let service = services().find(|service| service.function == function).unwrap();
-    let world = World::new(service).await;
-    let page = Fault::Status { code: 200, body: Some(payloads::page(records)), headers: Vec::new() };
-    world.tenant.script(vec![Rule::on_endpoint(world.endpoint(), page)]);
+    let world = World::new(service(function)).await;
+    give(&world, records);
     world
+}
+
+/// From now on the API gives these records: on one page, or in one more blob.
+fn give(world: &World, records: &[String]) {
+    match world.promise.asks {
+        Asks::Collection(endpoint) => {
+            let page = Fault::Status { code: 200, body: Some(payloads::page(records)), headers: Vec::new() };
+            world.tenant.script(vec![Rule::on_endpoint(endpoint, page)]);
+        }
+        Asks::Feed(content_type) => {
+            let created = ago(SignedDuration::from_secs(1));
+            world.tenant.emit_blob_raw(content_type, created, payloads::blob(records).into_bytes());
+        }
+        Asks::Queues => panic!("the retry service has no records of its own"),
+    }
 }
 
 /// Tag and message of each record.
@@ -67,8 +77,7 @@ async fn every_real_payload_arrives_byte_for_byte() {
         println!("{function}: {} real payloads", records.len());
         // What arrived once is known, in whatever white space and order it comes back.
         let reshaped: Vec<String> = records.iter().map(|record| reversed(record)).collect();
-        let page = Fault::Status { code: 200, body: Some(payloads::page(&reshaped)), headers: Vec::new() };
-        world.tenant.script(vec![Rule::on_endpoint(world.endpoint(), page)]);
+        give(&world, &reshaped);
         let again = world.force().await;
         assert_eq!(
             (&again["duplicates"], &again["delivered"]),

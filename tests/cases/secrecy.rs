@@ -5,10 +5,12 @@
 use jiff::SignedDuration;
 use serde_json::json;
 use simulator::receiver::{ConnectionFault, Identity, Occurrence, ReceiverConfig};
-use simulator::tenant::{Application, Fault, Rule, TenantConfig};
+use simulator::tenant::{Application, Fault, FeedError, Rule, Target, TenantConfig};
 
+use crate::world::feeds::records_of;
+use crate::world::judge::assert_arrived;
 use crate::world::secrecy::Confidential;
-use crate::world::{World, ago, services};
+use crate::world::{World, ago, feeds, services};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_chattiest_log_of_failing_and_working_invocations_holds_no_secret() {
@@ -34,6 +36,24 @@ async fn the_chattiest_log_of_failing_and_working_invocations_holds_no_secret() 
         world.once(&json!({"dry_run": true})).await.answer();
         assert!(world.close().await > 8, "there was something to search");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_chattiest_log_of_a_feed_and_its_retry_service_holds_no_secret() {
+    let world = World::new(feeds().next().unwrap()).await.logging("trace");
+    let contents = world.emit_blobs(3, 2, SignedDuration::from_mins(2));
+    let unknown = Fault::Feed(FeedError::ContentUnknown);
+    world.tenant.script(vec![
+        Rule::on(Target::AnyBlob, unknown).content(&contents[0].id),
+        Rule::on(Target::AnyBlob, Fault::TokenRevoked).fetch(1),
+        Rule::on(Target::AnyListing, Fault::Reset).nth(1),
+    ]);
+    assert_eq!(world.tick().await["failed_uris"], 1);
+    world.retry().await;
+    world.tenant.script(Vec::new());
+    world.retry().await;
+    assert_arrived(&world, &records_of(&contents));
+    assert!(world.close().await > 8, "there was something to search");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

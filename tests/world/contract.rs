@@ -1,7 +1,7 @@
 //! What must be seen from outside, written down a second time: nothing here is taken from the collector's own code.
 
 use serde_json::Value;
-use simulator::tenant::Endpoint;
+use simulator::tenant::{ContentType, Endpoint};
 
 /// Every key of an answer, in order.
 pub const ANSWER_KEYS: [&str; 20] = [
@@ -27,39 +27,65 @@ pub const ANSWER_KEYS: [&str; 20] = [
     "elapsed_ms",
 ];
 
-/// A service as the operator knows it: function, endpoint, and the tag of a record.
+/// A service as the operator knows it: function, whom it asks, and the tag of a record.
 pub struct Promise {
     /// The function.
     pub function: &'static str,
     /// Whom it asks.
-    pub endpoint: Endpoint,
+    pub asks: Asks,
     tags: Tags,
+}
+
+/// Where a service's records come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// A collection of Graph.
+    Collection(Endpoint),
+    /// A feed of the Management Activity API.
+    Feed(ContentType),
+    /// What failed in any of the feeds.
+    Queues,
 }
 
 enum Tags {
     One(&'static str),
     BySignInEventType,
+    ByWorkload,
 }
 
 /// The services that exist so far; one that is declared and not in this list fails the tests.
 const PROMISES: &[Promise] = &[
     Promise {
         function: "graph-directory-audits",
-        endpoint: Endpoint::DirectoryAudits,
+        asks: Asks::Collection(Endpoint::DirectoryAudits),
         tags: Tags::One("cloud.azure.ad.audit.{env}.msgraph"),
     },
     Promise {
         function: "graph-provisioning-audits",
-        endpoint: Endpoint::Provisioning,
+        asks: Asks::Collection(Endpoint::Provisioning),
         tags: Tags::One("cloud.azure.ad.provisioning.{env}.msgraph"),
     },
     Promise {
         function: "graph-sign-ins",
-        endpoint: Endpoint::SignIns,
+        asks: Asks::Collection(Endpoint::SignIns),
         tags: Tags::One("cloud.azure.ad.signin.{env}.msgraph"),
     },
-    Promise { function: "graph-sign-ins-v2", endpoint: Endpoint::SignInsBeta, tags: Tags::BySignInEventType },
+    Promise {
+        function: "graph-sign-ins-v2",
+        asks: Asks::Collection(Endpoint::SignInsBeta),
+        tags: Tags::BySignInEventType,
+    },
+    feed("office365-azure-active-directory", ContentType::AzureActiveDirectory),
+    feed("office365-sharepoint", ContentType::SharePoint),
+    feed("office365-exchange", ContentType::Exchange),
+    feed("office365-general-audit", ContentType::General),
+    feed("office365-dlp", ContentType::Dlp),
+    Promise { function: "office365-uri-retry", asks: Asks::Queues, tags: Tags::ByWorkload },
 ];
+
+const fn feed(function: &'static str, content_type: ContentType) -> Promise {
+    Promise { function, asks: Asks::Feed(content_type), tags: Tags::ByWorkload }
+}
 
 /// What is promised of this function.
 pub fn promise(function: &str) -> &'static Promise {
@@ -77,6 +103,12 @@ impl Promise {
                 let known = kinds.iter().filter_map(Value::as_str).find_map(sign_in_word);
                 format!("cloud.azure.ad.{}_signin.{{env}}.msgraph", known.unwrap_or("unknown_future_value"))
             }
+            Tags::ByWorkload => {
+                let workload = record["Workload"].as_str().unwrap_or_default().to_ascii_lowercase();
+                let level: String = workload.chars().filter(char::is_ascii_alphanumeric).collect();
+                let level = if level.is_empty() { "general" } else { &level };
+                format!("cloud.office365.management.{level}")
+            }
         };
         pattern.replace("{env}", environment)
     }
@@ -88,6 +120,7 @@ impl Promise {
         match self.tags {
             Tags::One(pattern) => pattern,
             Tags::BySignInEventType => "signInEventTypes",
+            Tags::ByWorkload => "cloud.office365.management.{Workload}",
         }
     }
 }

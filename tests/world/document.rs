@@ -4,11 +4,17 @@ use collector::service::Service;
 use serde_json::{Value, json};
 use simulator::tenant::Tenant;
 
-/// The configuration document of one service at this tenant. `world` is the input's id and its environment.
-pub fn configuration(service: &Service, tenant: &Tenant, world: &str) -> Value {
+/// The configuration document of services of one input at this tenant. `world` is the input's id and its environment.
+pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Value {
     let config = tenant.config();
+    let is_feed = services.iter().any(|service| service.input == "office365");
+    let scope = if is_feed { &config.feed.scope } else { &config.scope };
+    let blocks: serde_json::Map<String, Value> = services
+        .iter()
+        .map(|service| (service.name.to_owned(), json!({"request_period_in_seconds": 60})))
+        .collect();
     let application = &config.applications[0];
-    json!({"inputs": {service.input: {
+    json!({"inputs": {services[0].input: {
         "id": world,
         "environment": world,
         "credentials": {
@@ -18,10 +24,10 @@ pub fn configuration(service: &Service, tenant: &Tenant, world: &str) -> Value {
         },
         "override_base_url": tenant.base_url(),
         "override_login_url": tenant.base_url(),
-        "override_scope_value": config.scope,
+        "override_scope_value": scope,
         // The published limit would make a test last minutes.
         "requests_per_second": 1000,
-        "services": {service.name: {"request_period_in_seconds": 60}},
+        "services": blocks,
     }}})
 }
 

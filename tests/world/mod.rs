@@ -8,11 +8,16 @@
 pub mod artefacts;
 pub mod chance;
 pub mod contract;
+pub mod crashes;
 pub mod document;
+pub mod feeds;
+pub mod judge;
 pub mod parties;
 pub mod payloads;
+pub mod pictures;
 pub mod process;
 pub mod secrecy;
+pub mod site;
 pub mod table;
 pub mod wire;
 
@@ -20,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use collector::service::{Query, Service};
+use collector::service::Service;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulator::receiver::{Receiver, ReceiverConfig};
@@ -28,7 +33,7 @@ use simulator::records;
 use simulator::secrets::Secrets;
 use simulator::tenant::{Endpoint, Tenant, TenantConfig};
 
-use contract::Promise;
+use contract::{Asks, Promise};
 use parties::{Arrival, receiver};
 use process::{Ended, Process};
 use secrecy::Confidential;
@@ -38,21 +43,24 @@ use wire::Wire;
 /// The deadline of an invocation whose deadline does not matter.
 pub const AMPLE: Duration = Duration::from_secs(40);
 
-/// The services under test, whatever there are.
+/// The collections of Graph that are pulled, whatever there are.
 pub fn services() -> impl Iterator<Item = &'static Service> {
     graph::AUDIT.services.iter().copied()
 }
 
-/// The service of this function; fails the test when there is none.
-pub fn service(function: &str) -> &'static Service {
-    services().find(|service| service.function == function).unwrap()
+/// The content feeds.
+pub fn feeds() -> impl Iterator<Item = &'static Service> {
+    office365::MANAGEMENT.services.iter().copied().filter(|service| service.query.is_content())
 }
 
-/// Path of a service's endpoint.
-pub fn path_of(service: &Service) -> &'static str {
-    match &service.query {
-        Query::OData { path, .. } => path,
-    }
+/// Every service of the artefact, in the order of the README's table.
+pub fn all_services() -> impl Iterator<Item = &'static Service> {
+    services().chain(office365::MANAGEMENT.services.iter().copied())
+}
+
+/// The service of this function; fails the test when there is none.
+pub fn service(function: &str) -> &'static Service {
+    all_services().find(|service| service.function == function).unwrap()
 }
 
 /// One world.
@@ -124,7 +132,16 @@ impl World {
 
     /// The usual configuration document of this world.
     pub fn document(&self) -> Value {
-        document::configuration(self.service, &self.tenant, &self.id)
+        document::configuration(&self.enabled(), &self.tenant, &self.id)
+    }
+
+    /// The services of the usual document: a feed has its retry service beside it, and that one all feeds.
+    fn enabled(&self) -> Vec<&'static Service> {
+        match self.promise.asks {
+            Asks::Collection(_) => vec![self.service],
+            Asks::Feed(_) => vec![self.service, service(feeds::URI_RETRY)],
+            Asks::Queues => feeds().chain([self.service]).collect(),
+        }
     }
 
     /// The usual document with changes to the service's settings.
@@ -172,10 +189,12 @@ impl World {
         (receiver, secret)
     }
 
-    /// The endpoint of the service under test.
+    /// The endpoint of the service under test, which is a collection.
     pub fn endpoint(&self) -> Endpoint {
-        assert_eq!(self.promise.endpoint.path(), path_of(self.service));
-        self.promise.endpoint
+        match self.promise.asks {
+            Asks::Collection(endpoint) => endpoint,
+            other => panic!("{} asks no collection but {other:?}", self.service.function),
+        }
     }
 
     /// Emits a made-up record of this time; gives its text.
@@ -187,7 +206,12 @@ impl World {
 
     /// A new process of the artefact.
     pub async fn process(&self) -> Process {
-        let process = Process::start(&self.variables()).await;
+        self.process_of(self.service.function).await
+    }
+
+    /// A new process of the artefact that plays another function over the same table and the same document.
+    pub async fn process_of(&self, function: &str) -> Process {
+        let process = Process::start(&self.variables(function)).await;
         self.outputs.lock().unwrap().push(process.shared_output());
         process
     }
@@ -201,7 +225,12 @@ impl World {
 
     /// Invokes a new process once and ends it.
     pub async fn once(&self, event: &Value) -> Ended {
-        let process = self.process().await;
+        self.once_of(self.service.function, event).await
+    }
+
+    /// The same with another function.
+    pub async fn once_of(&self, function: &str, event: &Value) -> Ended {
+        let process = self.process_of(function).await;
         let ended = self.invoke(&process, event, AMPLE).await;
         process.ask_to_end();
         process.ended().await;
@@ -237,11 +266,11 @@ impl World {
     }
 
     /// Names of the variables and their values, as Lambda and the template set them.
-    fn variables(&self) -> Vec<(String, String)> {
+    fn variables(&self, function: &str) -> Vec<(String, String)> {
         let dynamodb = format!("http://{}", self.to_dynamodb.address());
         let secrets = self.secrets.url();
         let variables = [
-            ("_HANDLER", self.service.function),
+            ("_HANDLER", function),
             ("AWS_LAMBDA_FUNCTION_NAME", "stack-function"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
@@ -259,8 +288,10 @@ impl World {
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
 
-    /// Searches everything that left the process for secrets; gives how many texts were searched.
+    /// Searches everything that left the process for secrets, and the tenant's log for what a good client does not do;
+    /// gives how many texts were searched.
     pub async fn close(self) -> usize {
+        self.assert_well_behaved();
         let mut confidential = self.confidential.lock().unwrap().clone();
         confidential.add("aws+secret+access+key");
         let rows = self.table.rows().await;

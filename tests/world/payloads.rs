@@ -1,6 +1,6 @@
 //! Records that real services once gave, from the folder that `COLLECTOR_SAMPLES` names.
 //!
-//! A file is one record, a page of them (`value`), or one record a line. Records stay as they are, white space and all.
+//! A file is one record, a page of them (`value`), an array of them, or one record a line. Records stay as they are, white space and all.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,13 +17,50 @@ const FOLDERS: [(&str, &str); 4] = [
     ("graph-sign-ins-v2", "graph/signIns_beta"),
 ];
 
-/// Functions and their folders.
-pub fn folders() -> impl Iterator<Item = (&'static str, &'static str)> {
-    FOLDERS.into_iter()
+/// Folder of audit records of all workloads.
+const AUDIT_RECORDS: &str = "office365/msdocs";
+
+/// The functions and their records, below the folder of samples; those that have no folder there are named in `skipped`.
+pub fn by_function(samples: &Path, mut skipped: impl FnMut(&str)) -> Vec<(&'static str, Vec<String>)> {
+    let mut found = Vec::new();
+    let mut read = |folder: &str| {
+        let folder = samples.join(folder);
+        if folder.is_dir() {
+            return distinct_records(&folder);
+        }
+        skipped(&format!("there is no folder {}", folder.display()));
+        Vec::new()
+    };
+    found.extend(FOLDERS.map(|(function, folder)| (function, read(folder))));
+    let mut of_feeds: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    for record in read(AUDIT_RECORDS) {
+        of_feeds.entry(feed_of(&serde_json::from_str(&record).unwrap())).or_default().push(record);
+    }
+    found.extend(of_feeds);
+    found.retain(|(_, records)| !records.is_empty());
+    found
+}
+
+/// The feed that a record comes in: those of data loss prevention by their type, others by their workload.
+fn feed_of(record: &Value) -> &'static str {
+    if matches!(record["RecordType"].as_u64(), Some(11 | 13 | 33 | 63 | 99..=100 | 107)) {
+        return "office365-dlp";
+    }
+    match record["Workload"].as_str() {
+        Some("AzureActiveDirectory") => "office365-azure-active-directory",
+        Some("SharePoint" | "OneDrive") => "office365-sharepoint",
+        Some("Exchange") => "office365-exchange",
+        _ => "office365-general-audit",
+    }
+}
+
+/// Records as they are, between brackets: a content blob.
+pub fn blob(records: &[String]) -> String {
+    format!("[{}]", records.join(",\r\n"))
 }
 
 /// The records of a folder in order of the files' names, those with the same content once.
-pub fn distinct_records(folder: &Path) -> Vec<String> {
+fn distinct_records(folder: &Path) -> Vec<String> {
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     let mut records: Vec<String> = Vec::new();
@@ -49,6 +86,9 @@ pub fn page(records: &[String]) -> String {
 }
 
 fn of_document(text: &str) -> Vec<String> {
+    if let Ok(records) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        return records.into_iter().map(|record| record.get().to_owned()).collect();
+    }
     let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).unwrap();
     match members.get("value") {
         Some(page) => {

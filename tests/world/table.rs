@@ -94,6 +94,31 @@ impl Table {
         self.rows_from("checkpoint").await.into_iter().next()
     }
 
+    /// The checkpoint of this function's partition, if there is one.
+    pub async fn checkpoint_of(&self, function: &str) -> Option<Value> {
+        let is_its =
+            |row: &Value| row["pk"].as_str().is_some_and(|key| key.ends_with(&format!("#{function}")));
+        self.rows_from("checkpoint").await.into_iter().find(is_its)
+    }
+
+    /// Ends the leases of the dead, as time would; whoever has given back theirs is left alone.
+    pub async fn let_leases_end(&self) {
+        for row in self.rows_from("checkpoint").await {
+            if row["lease_expires_at"].is_null() {
+                continue;
+            }
+            let key = |name: &str| AttributeValue::S(row[name].as_str().unwrap().to_owned());
+            let update =
+                self.client.update_item().table_name(&self.name).key("pk", key("pk")).key("sk", key("sk"));
+            let update = update.update_expression("SET lease_expires_at = :past");
+            update
+                .expression_attribute_values(":past", AttributeValue::N("1".to_owned()))
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+
     /// Writes a row behind the collector's back: texts and whole numbers.
     pub async fn put(&self, row: &Value) {
         let attribute = |value: &Value| match value {
