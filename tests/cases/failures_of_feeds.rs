@@ -297,17 +297,18 @@ async fn a_next_page_on_another_host_ends_the_walk_and_the_token_is_not_shown_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn content_on_another_host_is_named_and_never_asked_for_there() {
+async fn content_on_another_host_ends_the_walk_and_is_never_asked_for_there() {
     let elsewhere = Tenant::start(TenantConfig::default()).await.unwrap();
-    let (world, _) = world().await;
+    let (world, contents) = world().await;
     let foreign = Fault::ForeignContentUri { host: elsewhere.base_url() };
     world.tenant.script(vec![Rule::on_listing(world.content_type(), foreign).page(PageKind::First)]);
-    let answer = world.tick().await;
-    // The content of the first page cannot be had; that of the others can.
-    assert_eq!((&answer["failed_uris"], &answer["delivered"]), (&json!(3), &json!(RECORDS - 9)), "{answer}");
-    assert!(answer["warnings"].to_string().contains(&elsewhere.base_url()), "{answer}");
-    assert_eq!(world.retry().await["failed_uris"], 3);
-    assert_eq!(world.queue().await.len(), 3);
+    let error = world.once(&json!({})).await.error();
+    assert_eq!(error.error_type, "PullError", "{}", error.message);
+    let names_host = error.message.contains(&elsewhere.base_url());
+    assert!(error.message.starts_with("[300] ") && names_host, "{}", error.message);
+    world.tenant.script(Vec::new());
+    assert_eq!(world.tick().await["status"], "up_to_date");
+    assert_arrived(&world, &records_of(&contents));
     assert!(elsewhere.requests().is_empty(), "the other host was asked");
     world.close().await;
 }

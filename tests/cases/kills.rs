@@ -22,7 +22,7 @@ const KILLS_EACH: usize = 9;
 const KILLS: usize = 100;
 /// Short, because a dead process's lease ends three seconds after its deadline.
 const DEADLINE: Duration = Duration::from_millis(3000);
-/// Hours that the records lie in. A commit holds the record hashes of at most 90 hours: two batches at least.
+/// Hours that the records lie in. A commit holds the record hashes of at most 80 hours: two batches at least.
 const HOURS: u64 = 118;
 /// Attempts to kill one process before the world is given up.
 const ATTEMPTS: usize = 8;

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::world::contract::Asks;
-use crate::world::process::{LOOK_EVERY, PATIENCE};
+use crate::world::process::{Ended, LOOK_EVERY, PATIENCE};
 use crate::world::{World, ago, all_services, artefacts, contract, document, payloads, service};
 
 /// The functions that exist and have payloads, with their records; says what is skipped and why.
@@ -182,32 +182,42 @@ async fn real_payloads_arrive_whole_at_an_independent_syslog_server_over_mutual_
             document::devo(rsyslog.address, chain, &client.certificate_pem, &client.private_key_pem);
         devo["compression"] = json!("none");
         world.store_secrets(&world.document(), &devo);
-        let answer = world.tick().await;
+        let answer = answer_of(&world).await;
         assert_eq!(answer["delivered"], records.len(), "{function}: {answer}");
+        let pulling_id = answer["devo_pulling_id"].as_str().unwrap().to_owned();
+        let stored_of = || stored_of(&rsyslog, &pulling_id);
         let wanted: BTreeSet<String> = expected(&world, &records, &answer)
             .into_iter()
             .map(|(tag, message)| format!("{function} {tag}: {message}"))
             .collect();
         // It answers the end of the stream before it has stored the last line.
         let all_stored = timeout(PATIENCE, async {
-            while !wanted.is_subset(&stored_of(&rsyslog, &world)) {
+            while !wanted.is_subset(&stored_of()) {
                 sleep(LOOK_EVERY).await;
             }
         });
-        assert!(
-            all_stored.await.is_ok(),
-            "{function}: {:?}",
-            wanted.difference(&stored_of(&rsyslog, &world))
-        );
-        assert_eq!(stored_of(&rsyslog, &world), wanted, "{function}: no line was cut in two");
+        assert!(all_stored.await.is_ok(), "{function}: {:?}", wanted.difference(&stored_of()));
+        assert_eq!(stored_of(), wanted, "{function}: no line was cut in two");
         println!("{function}: {} real payloads at rsyslogd", records.len());
         world.close().await;
     }
 }
 
-/// The records of a world behind `<14>` and the date, which has 15 characters.
-fn stored_of(rsyslog: &Rsyslog, world: &World) -> BTreeSet<String> {
-    let member = format!(r#""@devo_environment":"{}""#, world.id);
+/// The answer of a tick. Now and then this server ends its stream with a record that is no TLS: that is no clean end, so
+/// nothing is committed and the next tick sends everything again, as another pull.
+async fn answer_of(world: &World) -> Value {
+    for _ in 0..3 {
+        match world.once(&json!({})).await {
+            Ended::Error(error) if error.message.starts_with("[602]") => println!("{}", error.message),
+            ended => return ended.answer(),
+        }
+    }
+    world.tick().await
+}
+
+/// The records of a pull behind `<14>` and the date, which has 15 characters.
+fn stored_of(rsyslog: &Rsyslog, pulling_id: &str) -> BTreeSet<String> {
+    let member = format!(r#""@devo_pulling_id":"{pulling_id}""#);
     let stored = rsyslog.stored();
     let beginning = "<14>Nov 20 10:00:00 ".len();
     stored.iter().filter(|raw| raw.contains(&member)).map(|raw| raw[beginning..].to_owned()).collect()

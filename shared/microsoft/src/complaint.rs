@@ -31,7 +31,7 @@ impl Complaint {
         let error = document.get("error").unwrap_or(&document);
         // The first line says it; the others repeat ids and the time.
         let described = || text(&document, "error_description")?.lines().next().map(str::to_owned);
-        let message = text(error, "message").or_else(described);
+        let message = text(error, "message").or_else(|| text(error, "Message")).or_else(described);
         Self {
             code: excerpt(&error_code(error)),
             message: excerpt(&message.unwrap_or_default()),
@@ -181,6 +181,7 @@ mod tests {
                 "400 invalid_client: AADSTS1: x (request id t)",
             ),
             (r#"{"code":"A","message":"b"}"#, "400 A: b"),
+            (r#"{"Message":"Authorization has been denied"}"#, "400: Authorization has been denied"),
             (r#"{"error":{"code":5,"message":null}}"#, "400"),
             ("[]", "400"),
             ("", "400: an empty body"),

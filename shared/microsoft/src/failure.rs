@@ -336,9 +336,10 @@ fn remedy(failure: &Failure, context: &Context<'_>) -> String {
     let complaint = &failure.complaint;
     let permission = context.permission;
     match failure.status.unwrap_or(code::SERVER) {
-        401 if complaint.says("audience") => {
-            "; the token is for another host, correct override_scope_value and override_base_url so that both belong \
-             to the tenant's cloud"
+        // The Management Activity API's words for a token of another cloud.
+        401 if complaint.says("audience") || complaint.says("authorization has been denied") => {
+            "; the token's audience is probably another host: correct override_scope_value and override_base_url so \
+             that both belong to the tenant's cloud"
                 .to_owned()
         }
         403 if complaint.code == NO_LICENCE => {

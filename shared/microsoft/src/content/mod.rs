@@ -12,6 +12,7 @@ pub(crate) mod subscription;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use collector::error::{Error, ErrorType, code};
 use collector::ports::{Page, PageRequest, SourceError};
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
@@ -78,6 +79,9 @@ impl ContentFeed<'_> {
             // Looked at before the page is handed out: a link that cannot be followed must not become a position.
             query.linked_page(next).map_err(|bad| no_page(&query.endpoint, &bad))?;
         }
+        if let Some(bad) = listing.blobs.iter().find_map(|blob| query.foreign_content(&blob.uri)) {
+            return Err(no_page(&query.endpoint, &bad));
+        }
         walk.step(request.window, request.link.as_deref(), next.as_deref()).map_err(|Circle| {
             no_page(&query.endpoint, &BadLink("the page links go in a circle".to_owned()))
         })?;
@@ -93,7 +97,7 @@ impl ContentFeed<'_> {
 
     /// Makes sure that there is a subscription, unless that was certain some hours ago.
     async fn see_to_subscription(&self, request: &PageRequest) -> Result<(), SourceError> {
-        let known = *self.subscription();
+        let known = self.subscription().clone();
         if known.is_confirmed(self.access.clock.now()) {
             return Ok(());
         }
@@ -112,10 +116,19 @@ impl ContentFeed<'_> {
         let standing = self.standing(request).await?;
         let now = self.access.clock.now();
         if standing == Standing::Enabled {
-            self.subscription().confirmed_at = Some(now);
+            let mut subscription = self.subscription();
+            subscription.confirmed_at = Some(now);
+            subscription.refused = None;
             return Ok(());
         }
-        let not_before = self.subscription().start_not_before(now);
+        let (not_before, refused) = {
+            let subscription = self.subscription();
+            (subscription.start_not_before(now), subscription.refused.clone())
+        };
+        if let Some(message) = refused.filter(|_| not_before.is_some() && !self.is_dry) {
+            // Not asked again so soon, and not forgotten meanwhile.
+            return Err(SourceError::Fatal(Error::new(ErrorType::SetupError, code::NOT_PULLABLE, message)));
+        }
         if let Some(words) = not_startable(self.query.content_type, &standing, not_before, self.is_dry) {
             return Err(SourceError::NotReady(words));
         }
@@ -143,7 +156,13 @@ impl ContentFeed<'_> {
             Err(Unanswered::Failed(failure)) if failure.complaint.code == ALREADY_ENABLED => {}
             Err(unanswered) => {
                 let place = Place { request, endpoint: without_query(&url), target: Target::Window };
-                return Err(self.tell(&unanswered, &place));
+                let refused = self.tell(&unanswered, &place);
+                if let SourceError::Fatal(error) = &refused
+                    && error.error_type == ErrorType::SetupError
+                {
+                    self.subscription().refused = Some(error.message.clone());
+                }
+                return Err(refused);
             }
         }
         let now = self.access.clock.now();
@@ -151,6 +170,7 @@ impl ContentFeed<'_> {
         let mut subscription = self.subscription();
         subscription.started_at = Some(now);
         subscription.confirmed_at = Some(now);
+        subscription.refused = None;
         Ok(())
     }
 
@@ -216,5 +236,5 @@ fn without_query(url: &Url) -> &str {
 /// What is known of subscriptions is read once more from an earlier invocation's memo.
 pub(crate) fn recall(subscription: &Mutex<Subscription>, earlier: Subscription) {
     let mut known = subscription.lock().unwrap_or_else(PoisonError::into_inner);
-    *known = known.joined(earlier);
+    *known = known.joined(&earlier);
 }

@@ -25,9 +25,10 @@ const MEMO: &str = "subscription";
 const ATTEMPTED_AT: &str = "attempted_at";
 const STARTED_AT: &str = "started_at";
 const CONFIRMED_AT: &str = "confirmed_at";
+const REFUSED: &str = "refused";
 
 /// What is known of a subscription.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Subscription {
     /// When it was asked to start last, whatever came of it.
     pub(crate) attempted_at: Option<Timestamp>,
@@ -35,6 +36,8 @@ pub(crate) struct Subscription {
     pub(crate) started_at: Option<Timestamp>,
     /// When it was last known to be enabled.
     pub(crate) confirmed_at: Option<Timestamp>,
+    /// Why it may not be started, in the words of the error that said so.
+    pub(crate) refused: Option<String>,
 }
 
 /// How a subscription stands in the API's list.
@@ -56,6 +59,7 @@ impl Subscription {
             attempted_at: instant(ATTEMPTED_AT),
             started_at: instant(STARTED_AT),
             confirmed_at: instant(CONFIRMED_AT),
+            refused: memo.get(MEMO).and_then(|known| known.get(REFUSED)?.as_str()).map(str::to_owned),
         }
     }
 
@@ -68,7 +72,9 @@ impl Subscription {
         ];
         let known: Map<String, Value> = members
             .into_iter()
-            .filter_map(|(name, instant)| Some((name.to_owned(), Value::String(instant?.to_string()))))
+            .map(|(name, instant)| (name, instant.map(|at| at.to_string())))
+            .chain([(REFUSED, self.refused.clone())])
+            .filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?))))
             .collect();
         if !known.is_empty() {
             memo.insert(MEMO.to_owned(), Value::Object(known));
@@ -76,8 +82,10 @@ impl Subscription {
     }
 
     /// The latest of what two sources know.
-    pub(crate) fn joined(self, other: Self) -> Self {
+    pub(crate) fn joined(&self, other: &Self) -> Self {
+        let latest = if other.attempted_at > self.attempted_at { other } else { self };
         Self {
+            refused: latest.refused.clone(),
             attempted_at: self.attempted_at.max(other.attempted_at),
             started_at: self.started_at.max(other.started_at),
             confirmed_at: self.confirmed_at.max(other.confirmed_at),

@@ -48,7 +48,8 @@ fn starts_are_a_quarter_of_an_hour_apart() {
 
 #[test]
 fn a_confirmation_holds_for_six_hours_and_a_start_is_young_for_twelve() {
-    let known = Subscription { started_at: Some(at(0)), confirmed_at: Some(at(0)), attempted_at: None };
+    let known =
+        Subscription { started_at: Some(at(0)), confirmed_at: Some(at(0)), ..Subscription::default() };
     for (minutes, is_confirmed, is_young) in
         [(0, true, true), (360, true, true), (361, false, true), (719, false, true), (720, false, false)]
     {
@@ -60,13 +61,19 @@ fn a_confirmation_holds_for_six_hours_and_a_start_is_young_for_twelve() {
 
 #[test]
 fn what_is_left_behind_is_read_again_and_the_later_instant_counts() {
-    let known = Subscription { attempted_at: Some(at(1)), started_at: None, confirmed_at: Some(at(2)) };
+    let known = Subscription {
+        attempted_at: Some(at(1)),
+        confirmed_at: Some(at(2)),
+        refused: Some("not yet".to_owned()),
+        ..Subscription::default()
+    };
     let mut memo = Map::new();
     known.write(&mut memo);
     assert_eq!(Subscription::read(&memo), known);
-    let other = Subscription { attempted_at: Some(at(3)), started_at: Some(at(0)), confirmed_at: None };
-    let both = Subscription { attempted_at: Some(at(3)), started_at: Some(at(0)), confirmed_at: Some(at(2)) };
-    assert_eq!((known.joined(other), other.joined(known)), (both, both));
+    let other =
+        Subscription { attempted_at: Some(at(3)), started_at: Some(at(0)), ..Subscription::default() };
+    let both = Subscription { confirmed_at: Some(at(2)), ..other.clone() };
+    assert_eq!((known.joined(&other), other.joined(&known)), (both.clone(), both));
 
     let mut nothing = Map::new();
     Subscription::default().write(&mut nothing);

@@ -119,6 +119,12 @@ impl ContentQuery {
         self.origin.follow(link, "content link").map(|url| self.published(url))
     }
 
+    /// Why the token must not be sent to this content link, when it is one to another host. One that is no link at all is
+    /// the matter of its blob alone.
+    pub(crate) fn foreign_content(&self, link: &str) -> Option<BadLink> {
+        Url::parse(link).ok().and_then(|_| self.content(link).err())
+    }
+
     /// What the listing was asked for, in words for an error.
     pub(crate) fn asked_for(&self, window: Window) -> String {
         format!("{} from {} to {}", self.content_type, literal(window.from), literal(window.to))

@@ -139,6 +139,25 @@ async fn starts_are_a_quarter_of_an_hour_apart_over_all_invocations() {
 }
 
 #[tokio::test]
+async fn a_start_that_may_not_be_made_is_the_same_error_until_it_is_tried_again() {
+    let refused = || [Reply::error(401, "AF10001", "The permission set (ActivityFeed.Read) is missing.")];
+    let mut first = stage(json!([]), empty()).await;
+    first.api.answers_to(START, refused());
+    first.prepare(json!({})).await.unwrap();
+    let told = fatal(first.page(None).await);
+    assert!(told.code == 102 && told.message.contains("ActivityFeed.Read"), "{told}");
+
+    let mut cold = stage(json!([]), empty()).await;
+    cold.prepare(first.source.memo().into()).await.unwrap();
+    cold.clock.advance(14 * 60);
+    assert_eq!(fatal(cold.page(None).await), told);
+    assert_eq!(asked(&cold), [1, 0, 0]);
+    cold.clock.advance(60);
+    cold.page(None).await.unwrap();
+    assert_eq!(asked(&cold), [2, 1, 1]);
+}
+
+#[tokio::test]
 async fn an_attempt_is_on_record_even_when_no_answer_comes() {
     let mut stage = stage(json!([]), empty()).await;
     stage.api.answers_to(START, [Reply::silence()]);
