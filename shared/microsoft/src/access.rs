@@ -5,10 +5,10 @@
 //! send the token to the configured origin alone, because whoever builds a URL has looked at its origin.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use collector::error::{Error, ErrorType, code};
 use collector::ports::{Clock, SourceError, SourceStats};
 use jiff::Timestamp;
@@ -34,6 +34,8 @@ pub(crate) struct Kept {
     pub(crate) tokens: Tokens,
     pub(crate) throttle: Throttle,
     pub(crate) notices: Notices,
+    /// Bytes of the largest page so far: room for the next one.
+    pub(crate) largest_page: AtomicUsize,
 }
 
 /// One invocation's access.
@@ -251,7 +253,13 @@ impl Access {
         let http_request = self.request(ask.method.clone(), ask.url, ask.headers.clone(), bearer);
         // Memory for the next body: that of the last one, once its records are gone. A buffer of tens of megabytes that
         // is given back and asked for again with every page leaves holes behind that the next one does not fit into.
-        let buffer = std::mem::take(last_body).try_into_mut().unwrap_or_default();
+        // So is one that grows: while it is copied it is there twice.
+        let largest = &self.kept.largest_page;
+        let fresh = |_| BytesMut::with_capacity(largest.load(Ordering::Relaxed));
+        let buffer = match std::mem::take(last_body) {
+            none if none.is_empty() => fresh(none),
+            some => some.try_into_mut().unwrap_or_else(fresh),
+        };
         let answer = exchange(http_request, bounds, buffer).await.map_err(|transport| {
             Failure::transport(transport, bounds.timeout, bounds.body_limit)
                 .map_or(Unanswered::Stopped(SourceError::OutOfTime), |failure| {
@@ -262,6 +270,7 @@ impl Access {
             return Err(Unanswered::Failed(self.refused(&answer)));
         }
         let made = read(&answer).map_err(Unanswered::Failed)?;
+        largest.fetch_max(answer.body.len(), Ordering::Relaxed);
         *last_body = answer.body.clone();
         Ok((made, answer))
     }

@@ -81,6 +81,7 @@ impl Microsoft {
             tokens: Tokens::new(connection, identity)?,
             throttle: Throttle::new(settings.rate),
             notices: Notices::default(),
+            largest_page: Default::default(),
         };
         let shared = Shared {
             kept: Arc::new(kept),

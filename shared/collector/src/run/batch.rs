@@ -24,6 +24,9 @@ const OLDEST: SignedDuration = SignedDuration::from_secs(20);
 /// Rows of one batch's commit for its hashes and the retry queue. A commit holds 100, and its other rows are the checkpoint, up to 7
 /// hours of the ledger, and a backfill with a few requests that it answers.
 pub(super) const MOST_ROWS: usize = 80;
+/// Bytes of entries of the retry queue in one batch's commit, before the last of them. A commit holds 4 MiB and a row
+/// 400 kB; a batch of hashes and the checkpoint take less than the rest.
+const MOST_QUEUE_BYTES: usize = 2 * 1024 * 1024;
 /// More than any frame adds to its message and tag.
 const FRAME_OVERHEAD: usize = 128;
 /// Records shown by a dry run.
@@ -64,6 +67,8 @@ pub(super) struct Batch {
     opened_at: Option<Timestamp>,
     /// Entries that come into the retry queue or leave it.
     pub(super) queue: Vec<Write>,
+    /// Bytes of these entries, generously counted: one that was replaced counts, too.
+    pub(super) queue_bytes: usize,
     /// Content URIs that failed, and such that are lost, since the last commit.
     pub(super) failed_uris: u64,
     pub(super) lost_uris: u64,
@@ -88,6 +93,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             || self.memories().any(|memory| memory.most_staged() >= MOST_HASHES || !memory.has_room())
             || (self.batch.records > 0 && self.batch.bytes + frame_bytes > MOST_BYTES)
             || rows + self.batch.queue.len() > MOST_ROWS
+            || self.batch.queue_bytes > MOST_QUEUE_BYTES
     }
 
     /// No frame of this text and tag is longer.

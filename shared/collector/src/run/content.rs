@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::memory::{Bucket, Verdict};
 use crate::ports::{Blob, BlobEnd, Fetched, Sink, Source, StateStore};
 
-use super::queue::Waiting;
+use super::queue::{Waiting, shown};
 use super::{PagesOfWalk, Run, Stop};
 
 /// A blob to be fetched.
@@ -102,8 +102,13 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             BlobEnd::Failed(reason) => {
                 // Nothing may be committed between the two: the blob would be settled and wait nowhere.
                 self.know_queue().await?;
+                let Some(entry) = self.entry_of(ended, &reason) else {
+                    return self
+                        .lose(ended, &format!("its entry of the retry queue fits no row: {reason}"))
+                        .await;
+                };
                 self.settle(ended).await?;
-                self.enter_queue(ended, reason);
+                self.enter_queue(&entry);
                 Ok(())
             }
         }
@@ -118,7 +123,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.batch.lost_uris += 1;
         self.warn(format!(
             "content {} of {} is lost, with all records in it that no other content holds: {reason}",
-            lost.blob.id, self.settings.service.name
+            shown(&lost.blob.id),
+            self.settings.service.name
         ));
         Ok(())
     }

@@ -39,8 +39,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let mut first_failure = None;
         let mut is_logged_in = false;
         let settings = self.settings;
-        // Each tick begins with another feed: a long queue takes its turn like the others.
-        let turn = usize::try_from(self.started.as_second() / 60).unwrap_or(0);
+        // A tick may begin with any feed: a long queue takes its turn like the others, and leaves its feed the lease. A
+        // turn that is counted in minutes would come to the same feed each time when the period is a multiple of it.
+        let turn = usize::try_from(self.hash_key.of_name(&self.pulling_id) >> 32).unwrap_or(0);
         for place in 0..settings.feeds.len() {
             let index = (place + turn) % settings.feeds.len();
             let Some(feed) = settings.feeds.get(index) else { continue };

@@ -237,8 +237,13 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     /// The live windows first, then each open backfill; a backfill that was asked for by itself goes alone.
     async fn pull_all(&mut self, backfills: Vec<Open>) -> Result<(), Stop> {
         self.log_in().await.map_err(|refused| self.stop_for(refused))?;
+        let mut failure_of_old = None;
         if self.is_live() {
-            self.retry_what_expires_soon().await?;
+            match self.retry_what_expires_soon().await {
+                // What old content is refused for need not be true of newer content, which does not wait for it.
+                Err(Stop::Failed(error)) => failure_of_old = Some(error),
+                end => end?,
+            }
             self.pull().await?;
         }
         for open in backfills {
@@ -246,7 +251,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             self.pull().await?;
             self.close_backfill().await?;
         }
-        Ok(())
+        failure_of_old.map_or(Ok(()), |error| Err(Stop::Failed(error)))
     }
 
     /// One window after another, until there is none left.

@@ -122,7 +122,7 @@ pub(super) fn check(commit: &Commit, limits: Limits) -> Result<(), Error> {
 }
 
 /// Bytes of a row, generously counted.
-fn size(row: &Row) -> usize {
+pub(super) fn size(row: &Row) -> usize {
     let fields: usize = row.fields.iter().map(|(name, value)| name.len() + value.to_string().len() + 8).sum();
     row.key.len() + fields + row.data.as_ref().map_or(0, bytes::Bytes::len) + 200
 }

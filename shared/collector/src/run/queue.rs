@@ -29,6 +29,8 @@ const LONGEST_DELAY: SignedDuration = SignedDuration::from_hours(6);
 const AT_ONCE: usize = 500;
 /// A feed tries entries itself that expire this soon: its retry service may be switched off, or stuck.
 const SOON: SignedDuration = SignedDuration::from_hours(12);
+/// Characters of a content id that are shown.
+const MOST_SHOWN: usize = 300;
 /// The part of an invocation's time that a feed spends on that at the most: newer content does not wait for old.
 const PART_FOR_OLD: i32 = 3;
 /// An entry stays this long after its content expired, so that its loss is noticed even after a long pause.
@@ -128,6 +130,15 @@ fn generation_of(row_key: &str) -> Option<u64> {
     row_key.strip_prefix(QUEUE_PREFIX)?.split('#').next()?.parse().ok()
 }
 
+/// As much of a content id as an answer, the story and the checkpoint can bear; the API's own have about a hundred
+/// characters.
+pub(super) fn shown(content_id: &str) -> String {
+    match content_id.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => format!("{}...", content_id.get(..end).unwrap_or_default()),
+        None => content_id.to_owned(),
+    }
+}
+
 fn key_of(change: &Write) -> &str {
     match change {
         Write::Put(row) | Write::Add(row) => &row.key,
@@ -223,8 +234,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Ok(entries)
     }
 
-    /// The blob failed: it waits, in the batch that settles it. The queue is known.
-    pub(super) fn enter_queue(&mut self, failed: &Wanted, reason: String) {
+    /// The entry of a blob that failed (once more); `None` when no row can hold it.
+    pub(super) fn entry_of(&self, failed: &Wanted, reason: &str) -> Option<Waiting> {
         let now = self.now();
         let entry = failed.waiting.clone().unwrap_or_else(|| {
             let key = format!(
@@ -234,15 +245,22 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             );
             Waiting::new(&failed.blob, key, now, String::new())
         });
+        let entry = entry.failed(now, reason.to_owned());
+        (proof::size(&entry.row()) <= self.ports.state.limits().row_bytes).then_some(entry)
+    }
+
+    /// The blob failed: it waits, in the batch that settles it. The queue is known.
+    pub(super) fn enter_queue(&mut self, entry: &Waiting) {
         self.batch.failed_uris += 1;
         if self.report.failed_uris + self.batch.failed_uris == 1 {
             self.warn(format!(
-                "content {} of {} could not be had: {reason}; it waits in the retry queue, as do others that \
+                "content {} of {} could not be had: {}; it waits in the retry queue, as do others that \
                  failed_uris counts",
-                failed.blob.id, self.settings.service.name
+                shown(&entry.content_id),
+                self.settings.service.name,
+                entry.reason
             ));
         }
-        let entry = entry.failed(now, reason);
         let expiry = entry.content_expiration;
         let mut expiries = self.queue_expiries.take().unwrap_or_default();
         expiries.insert(entry.key.clone(), expiry);
@@ -261,6 +279,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Puts a change into the open batch. A commit holds each key once: the last word counts.
     fn write_queue(&mut self, change: Write) {
         self.batch.queue.retain(|earlier| key_of(earlier) != key_of(&change));
+        if let Write::Put(row) = &change {
+            self.batch.queue_bytes += proof::size(row);
+        }
         self.batch.queue.push(change);
     }
 

@@ -14,6 +14,7 @@ mod feeds;
 mod lease;
 mod messages;
 mod queue;
+mod queue_at_worst;
 mod remembering;
 mod resend;
 mod start;
