@@ -253,9 +253,12 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) fn enter_queue(&mut self, entry: &Waiting) {
         self.batch.failed_uris += 1;
         if self.report.failed_uris + self.batch.failed_uris == 1 {
+            let sends_again = self.backfill.as_ref().is_some_and(|open| open.own_memory().is_some());
+            let then =
+                if sends_again { "; from there only what was not delivered before is sent" } else { "" };
             self.warn(format!(
                 "content {} of {} could not be had: {}; it waits in the retry queue, as do others that \
-                 failed_uris counts",
+                 failed_uris counts{then}",
                 shown(&entry.content_id),
                 self.settings.service.name,
                 entry.reason

@@ -19,7 +19,7 @@ use crate::activity::NO_PERMISSION;
 use crate::client::{Answer, ERROR_BODY_LIMIT, TransportFailure};
 use crate::content::pauses::Pauses;
 use crate::content::splitter::{Beginning, Rest, Splitter};
-use crate::failure::{Context, Failure, FailureKind, Retry, Target, source_error};
+use crate::failure::{Contact, Context, Failure, FailureKind, Retry, Target, source_error};
 
 /// How much of a body is gathered for one part, in bytes: enough that a part costs little beside its records, and little
 /// beside the memory of the smallest function.
@@ -143,7 +143,7 @@ impl BlobStream {
                 access.kept.tokens.discard(&begun.bearer).await;
                 continue;
             }
-            if !is_own_matter(&failure) {
+            if !is_own_matter(&failure, self.terms.access.contact()) {
                 access.forget_token_after(&failure, &begun.bearer).await;
                 return Err(StreamEnd::Stopped(self.tell(&failure)));
             }
@@ -246,12 +246,16 @@ impl BlobStream {
     }
 }
 
-/// Whether a failure is one of this blob. A token or a tenant that is not accepted, and a redirect, would be the same with
-/// every other; a 403 that names no missing permission need not be: the listing tells soon enough if it is.
-fn is_own_matter(failure: &Failure) -> bool {
+/// Whether a failure is one of this blob. A tenant that is not accepted would be the same with every other, and so would a
+/// token, unless the API has taken it before in this invocation; a 403 that names no missing permission, and a redirect,
+/// need not be: the listing tells soon enough if they are.
+fn is_own_matter(failure: &Failure, contact: Contact) -> bool {
     failure.complaint.code != NO_PERMISSION
-        && !matches!(failure.kind, FailureKind::NotSetUp | FailureKind::Unauthorized)
-        && !matches!(failure.status, Some(300..=399))
+        && match failure.kind {
+            FailureKind::NotSetUp => false,
+            FailureKind::Unauthorized => contact == Contact::Established,
+            _ => true,
+        }
 }
 
 /// Whether a failure of a blob may pass.

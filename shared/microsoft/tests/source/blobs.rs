@@ -251,7 +251,6 @@ async fn a_refusal_that_is_not_the_blobs_matter_ends_the_fetch() {
         (Reply::error(401, "", ""), "[102] ", "ActivityFeed.Read"),
         (Reply::error(403, "AF10001", "no"), "[102] ", "ActivityFeed.Read"),
         (Reply::error(400, "AF20011", "no"), "[102] ", "turn on auditing"),
-        (Reply::new(302, &[("location", "https://x.example")], ""), "[302] ", "redirects"),
     ];
     for (reply, begin, words) in table {
         let mut stage = Stage::feed([]).await;
@@ -266,6 +265,23 @@ async fn a_refusal_that_is_not_the_blobs_matter_ends_the_fetch() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_redirect_or_a_refusal_of_one_blob_alone_is_its_own_matter() {
+    let mut stage = Stage::feed([]).await;
+    stage.login.answers([Reply::token("fresh")]);
+    stage.api.answers_to("b/good", [Reply::body("[1]")]);
+    stage.api.answers_to("b/moved", [Reply::new(302, &[("location", "https://x.example")], "")]);
+    stage.api.answers_to("b/refused", [Reply::error(401, "", "")]);
+    let good = vec![stage.blob("b/good")];
+    assert_eq!(stage.fetch(good).await.unwrap(), [Outcome::complete(&["1"])]);
+    let odd = vec![stage.blob("b/moved"), stage.blob("b/refused")];
+    let outcomes = stage.fetch(odd).await.unwrap();
+    assert!(
+        outcomes[0].reason().starts_with("302") && outcomes[1].reason().starts_with("401"),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test]
