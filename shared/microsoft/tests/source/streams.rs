@@ -152,7 +152,7 @@ async fn what_streams_when_the_api_asks_for_a_long_patience_is_read_to_its_end()
 
 #[tokio::test]
 async fn a_caller_who_rests_longer_than_an_attempt_may_take_loses_no_content() {
-    let tuning = Tuning { attempt_timeout: Duration::from_secs(1), ..fast() };
+    let tuning = Tuning { attempt_timeout: Duration::from_secs(3), ..fast() };
     let mut stage = Stage::unsubscribed(tuning).await;
     stage.prepare(confirmed()).await.unwrap();
     let records = 3_000;
@@ -169,7 +169,7 @@ async fn a_caller_who_rests_longer_than_an_attempt_may_take_loses_no_content() {
             Fetched::Part { records: part, .. } => {
                 if received == 0 {
                     // A delivery that takes long.
-                    tokio::time::sleep(Duration::from_millis(1200)).await;
+                    tokio::time::sleep(Duration::from_millis(3_200)).await;
                 }
                 received += part.len();
             }
