@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use simulator::receiver::{ConnectionFault, Occurrence};
-use simulator::tenant::{Endpoint, Fault, Gate, Rule};
+use simulator::tenant::{ContentType, Endpoint, Fault, Gate, Rule, Subscription};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
@@ -71,6 +71,8 @@ async fn a_run_collects_until_it_is_told_to_stop_and_goes_on_where_it_was() {
 async fn a_stop_does_not_wait_for_an_api_that_is_silent_and_leaves_no_lease_behind() {
     let folder = tempfile::tempdir().unwrap();
     let world = world_with(folder.path(), 10).await;
+    // A start that the stop cuts off would be made again only after a quarter of an hour.
+    ContentType::ALL.map(|feed| world.tenant.set_subscription(feed, Subscription::Enabled));
     let gate = Gate::new();
     world.tenant.script(vec![Rule::on_endpoint(Endpoint::DirectoryAudits, Fault::Hold(gate.clone()))]);
     let run = collector(&world, &["run"]).spawn().unwrap();
