@@ -72,7 +72,9 @@ async fn a_stop_does_not_wait_for_an_api_that_is_silent_and_leaves_no_lease_behi
     let folder = tempfile::tempdir().unwrap();
     let world = world_with(folder.path(), 10).await;
     // A start that the stop cuts off would be made again only after a quarter of an hour.
-    ContentType::ALL.map(|feed| world.tenant.set_subscription(feed, Subscription::Enabled));
+    for feed in ContentType::ALL {
+        world.tenant.set_subscription(feed, Subscription::Enabled);
+    }
     let gate = Gate::new();
     world.tenant.script(vec![Rule::on_endpoint(Endpoint::DirectoryAudits, Fault::Hold(gate.clone()))]);
     let run = collector(&world, &["run"]).spawn().unwrap();
