@@ -230,19 +230,9 @@ impl Memory {
         verdict
     }
 
-    /// How many buckets the staged records touch.
-    pub fn staged_buckets(&self) -> usize {
-        self.staged.buckets().count()
-    }
-
     /// How many hashes are staged of the bucket with the most.
     pub fn most_staged(&self) -> usize {
         self.staged.largest()
-    }
-
-    /// Whether a record of this bucket would touch one more.
-    pub fn is_staged(&self, bucket: Bucket) -> bool {
-        self.staged.touches(bucket)
     }
 
     /// How many rows the staged hashes need in their commit.
