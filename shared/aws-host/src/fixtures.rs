@@ -1,6 +1,7 @@
 //! Declarations that the unit tests of this crate share: a family of two services, and a report.
 
 use collector::event::Request;
+use collector::outlook::Outlook;
 use collector::report::{Report, Status};
 use collector::service::{Bounds, Cloud, Family, Period, Query, Rate, Service, Tag, WindowRule};
 use jiff::SignedDuration;
@@ -62,6 +63,11 @@ pub fn report() -> Report {
         tables: [("my.app.test.prod".to_owned(), 18)].into(),
         last_event_time_in_utc: "2026-11-20T09:59:18Z".parse().ok(),
         lag_seconds: Some(42),
+        outlook: Outlook {
+            lag_beyond_period_seconds: Some(0),
+            edge_hours: Some(719),
+            quota_used_percent: Some(10),
+        },
         elapsed_ms: 318,
         ..Report::new("graph-directory-audits", &Request::default())
     }

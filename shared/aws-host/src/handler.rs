@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use aws_config::SdkConfig;
 use collector::error::{Error, ErrorType, code};
 use collector::event::Request;
+use collector::outlook::Certificate;
 use collector::report::Report;
 use collector::run::Invocation;
 use collector::service::Family;
@@ -57,8 +58,14 @@ pub struct Call {
     pub event: Value,
 }
 
-/// What became of a call.
-enum Played {
+/// What became of a call, and the certificates that were used.
+struct Played {
+    end: End,
+    certificates: Vec<Certificate>,
+}
+
+/// How a call ended.
+enum End {
     /// It has an answer.
     Answered(Report),
     /// It failed; the counts so far, when there are any.
@@ -103,9 +110,9 @@ impl Handler {
         let played = self.play(&call).await;
         self.close(&call, &played);
         self.telemetry.current.set(None);
-        match played {
-            Played::Answered(report) => Ok(report),
-            Played::Failed(error, _) => Err(error),
+        match played.end {
+            End::Answered(report) => Ok(report),
+            End::Failed(error, _) => Err(error),
         }
     }
 
@@ -114,7 +121,7 @@ impl Handler {
         let started = (self.clock)();
         let (request, texts) = match self.understand(call, started).await {
             Ok(understood) => understood,
-            Err(error) => return Played::Failed(error, None),
+            Err(error) => return Played::failed(error),
         };
         let first = self.play_with(call, &request, &texts).await;
         let since = match first.error().map(suspicion) {
@@ -164,7 +171,7 @@ impl Handler {
     async fn play_with(&self, call: &Call, request: &Request, texts: &Texts) -> Played {
         match self.try_play(call, request, texts).await {
             Ok(played) => played,
-            Err(error) => Played::Failed(error, None),
+            Err(error) => Played::failed(error),
         }
     }
 
@@ -175,7 +182,7 @@ impl Handler {
         let resolved = resolve(&document, &self.families, function, request.settings.as_ref(), now)?;
         if !resolved.settings.enabled {
             let report = Report { warnings: resolved.warnings, ..Report::new(function, request) };
-            return Ok(Played::Answered(report));
+            return Ok(Played { end: End::Answered(report), certificates: Vec::new() });
         }
         let invocation = Invocation {
             request_id: call.request_id.clone(),
@@ -185,6 +192,7 @@ impl Handler {
             request: request.clone(),
             identity: self.environment.identity.clone(),
             warnings: resolved.warnings,
+            certificates: Vec::new(),
         };
         let mut slot = self.session.lock().await;
         // Taken out while it is used: an invocation that is cut off leaves nothing half-done behind.
@@ -193,13 +201,19 @@ impl Handler {
             None => Session::new(texts.clone(), function)?,
         };
         let outcome = session.play(invocation, &resolved.settings, &self.store, self.clock).await;
+        let certificates = session.certificates();
         *slot = Some(session);
-        let outcome = outcome?;
-        logs::tell(&outcome.story);
-        Ok(match outcome.failure {
-            None => Played::Answered(outcome.report),
-            Some(error) => Played::Failed(error, Some(outcome.report)),
-        })
+        let end = match outcome {
+            Err(error) => End::Failed(error, None),
+            Ok(outcome) => {
+                logs::tell(&outcome.story);
+                match outcome.failure {
+                    None => End::Answered(outcome.report),
+                    Some(error) => End::Failed(error, Some(outcome.report)),
+                }
+            }
+        };
+        Ok(Played { end, certificates })
     }
 
     /// The closing line of the log, and the metrics.
@@ -207,41 +221,60 @@ impl Handler {
         // Samples are records: they go to whoever asked for them and not into the log.
         let report = played.report().map(|report| Report { samples: None, ..report.clone() });
         let report_text = json!(report).to_string();
+        let now = (self.clock)();
+        let outlook = report.as_ref().map(|report| report.outlook).unwrap_or_default();
+        let certificate_days = metrics::days_left(&played.certificates, now, |_| true);
         match played.error() {
-            None => tracing::info!(report = %report_text, "invocation ended"),
+            None => tracing::info!(
+                report = %report_text,
+                lag_beyond_period_seconds = outlook.lag_beyond_period_seconds,
+                edge_hours = outlook.edge_hours,
+                quota_used_percent = outlook.quota_used_percent,
+                certificate_days,
+                "invocation ended"
+            ),
             Some(failure) => tracing::error!(
                 report = %report_text,
+                lag_beyond_period_seconds = outlook.lag_beyond_period_seconds,
+                edge_hours = outlook.edge_hours,
+                quota_used_percent = outlook.quota_used_percent,
+                certificate_days,
                 error_type = failure.error_type.as_str(),
                 code = failure.code,
                 "invocation failed: {failure}"
             ),
         }
-        let measured = Measured {
+        let line = metrics::line(&Measured {
+            collector: &self.environment.identity.collector_name,
             service: self.environment.service.function,
             request_id: &call.request_id,
-            now: (self.clock)(),
+            now,
             report: played.report(),
             failure: played.error(),
-        };
-        if let Some(line) = metrics::line(&measured) {
-            // Metrics that cannot be written must not fail what was delivered.
-            let _ = writeln!(self.telemetry.metrics.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
-        }
+            certificates: &played.certificates,
+        });
+        // Metrics that cannot be written must not fail what was delivered.
+        let _ = writeln!(self.telemetry.metrics.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
     }
 }
 
 impl Played {
+    /// It failed before any certificate was looked at.
+    fn failed(error: Error) -> Self {
+        Self { end: End::Failed(error, None), certificates: Vec::new() }
+    }
+
     fn report(&self) -> Option<&Report> {
-        match self {
-            Self::Answered(report) => Some(report),
-            Self::Failed(_, report) => report.as_ref(),
+        match &self.end {
+            End::Answered(report) => Some(report),
+            End::Failed(_, report) => report.as_ref(),
         }
     }
 
     fn error(&self) -> Option<&Error> {
-        match self {
-            Self::Answered(_) => None,
-            Self::Failed(error, _) => Some(error),
+        match &self.end {
+            End::Answered(_) => None,
+            End::Failed(error, _) => Some(error),
         }
     }
 }

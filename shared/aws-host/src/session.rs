@@ -2,11 +2,13 @@
 //! TLS session, and the record hashes read so far.
 //!
 //! All of it was made from the text of two secrets and is thrown away when either text changes. Settings that an
-//! invocation brings along get an access of their own, which ends with the invocation.
+//! invocation brings along get an access of their own, which ends with the invocation. When the certificates end is known
+//! before anything is made of them: one that has ended fails each invocation, and each says so.
 
 use std::sync::Arc;
 
 use collector::error::{Error, ErrorType, code};
+use collector::outlook::Certificate;
 use collector::run::{Invocation, Outcome, Ports, Warm, invoke};
 use collector::settings::Settings;
 use collector::settings::document::parse_json;
@@ -37,17 +39,32 @@ impl PartialEq for Texts {
 /// What is kept.
 pub struct Session {
     texts: Texts,
+    devo: DevoConfig,
+    certificate_for_devo: Option<Certificate>,
+    certificate_for_login: Option<Certificate>,
     microsoft: Option<Microsoft>,
-    sink: DevoSink,
+    sink: Option<DevoSink>,
     warm: Warm,
 }
 
 impl Session {
     /// A session of these secrets for the service `function`; opens no connection.
     pub fn new(texts: Texts, function: &str) -> Result<Self, Error> {
-        let config = DevoConfig::from_secret(texts.devo.expose_secret(), function)?;
-        let sink = DevoSink::new(config)?;
-        Ok(Self { texts, microsoft: None, sink, warm: Warm::default() })
+        let devo = DevoConfig::from_secret(texts.devo.expose_secret(), function)?;
+        Ok(Self {
+            texts,
+            certificate_for_devo: devo.certificate(),
+            certificate_for_login: None,
+            devo,
+            microsoft: None,
+            sink: None,
+            warm: Warm::default(),
+        })
+    }
+
+    /// The certificates of the two secrets, as far as an invocation has looked at them.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.certificate_for_login.into_iter().chain(self.certificate_for_devo).collect()
     }
 
     /// True when this was made from these texts.
@@ -63,6 +80,14 @@ impl Session {
         store: &DynamoStore,
         clock: fn() -> Timestamp,
     ) -> Result<Outcome, Error> {
+        if self.microsoft.is_none() {
+            self.certificate_for_login = microsoft::certificate(&settings.connection.credential);
+        }
+        invocation.certificates = self.certificates();
+        let sink = match self.sink {
+            Some(ref mut kept) => kept,
+            None => self.sink.insert(DevoSink::new(self.devo.clone())?),
+        };
         let own_access;
         let microsoft = if invocation.request.settings.is_some() {
             own_access = Microsoft::new(settings)?;
@@ -74,15 +99,9 @@ impl Session {
             }
         };
         invocation.warnings.extend_from_slice(microsoft.warnings());
-        invocation.warnings.extend(self.sink.warnings());
+        invocation.warnings.extend(sink.warnings());
         let mut source = microsoft.source(Arc::new(clock));
-        let ports = Ports {
-            source: &mut source,
-            sink: &mut self.sink,
-            state: store,
-            clock: &clock,
-            progress: &|_| {},
-        };
+        let ports = Ports { source: &mut source, sink, state: store, clock: &clock, progress: &|_| {} };
         Ok(invoke(&invocation, settings, ports, &mut self.warm).await)
     }
 }

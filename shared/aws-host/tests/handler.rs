@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use support::row;
-use support::tenant::{Tenant, call};
+use support::tenant::{Tenant, call, certificate, devo_secret};
 
 /// The counts of requests by kind.
 fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
@@ -152,7 +152,7 @@ async fn a_tick_that_delivers_nothing_gives_its_lease_back() {
     let lines = tenant.metrics();
     assert_eq!(lines.lines().count(), 1, "one line an invocation: {lines}");
     let line: Value = serde_json::from_str(&lines).unwrap();
-    assert_eq!((&line["errors"], &line["error_code"]), (&json!(1), &json!(600)));
+    assert_eq!((&line["failures"], &line["error_code"]), (&json!(1), &json!(600)));
 }
 
 #[tokio::test]
@@ -199,4 +199,97 @@ async fn a_secret_is_used_for_an_hour_and_no_longer() {
     tenant.set_secret("collector", json!({"__type": "AccessDeniedException", "Message": "no"}));
     assert!(secrets.get("collector", after(200)).await.is_err(), "an old copy does not stand in");
     assert!(!format!("{secrets:?}").contains("third"));
+}
+
+#[tokio::test]
+async fn every_invocation_has_its_line_whatever_became_of_it() {
+    let tenant = Tenant::start().await;
+    let handler = tenant.handler();
+    handler.answer(call(json!({"fource": true}))).await.unwrap_err();
+    handler.answer(call(json!({"dry_run": true}))).await.unwrap();
+    tenant
+        .dynamo
+        .put_into(
+            "ab123#test-things",
+            &row(
+                "checkpoint",
+                json!({
+                    "version": 1, "writer": "another", "lease_owner": "another", "lease_expires_at": i64::MAX,
+                    "persistence_version": 1, "hash_key": "0123456789abcdef0123456789abcdef",
+                }),
+            ),
+        )
+        .await;
+    assert_eq!(handler.answer(call(json!({}))).await.unwrap().status, Status::Locked);
+    tenant.dynamo.put_into("ab123#test-things", &row("checkpoint", json!({
+        "version": 1, "writer": "another", "persistence_version": 1,
+        "hash_key": "0123456789abcdef0123456789abcdef", "last_result": "up_to_date",
+        "last_pull_in_utc": Timestamp::now().to_string(), "complete_to_in_utc": Timestamp::now().to_string(),
+    }))).await;
+    assert_eq!(handler.answer(call(json!({}))).await.unwrap().status, Status::NotDue);
+    let mut switched_off = tenant.document("right");
+    switched_off["inputs"]["test_input"]["enabled"] = json!(false);
+    tenant.set_document(&switched_off.to_string());
+    assert_eq!(tenant.handler().answer(call(json!({}))).await.unwrap().status, Status::Disabled);
+
+    let lines = tenant.measured();
+    let expected = [
+        (Value::Null, json!(1), vec!["failures"]),
+        (json!("dry_run"), json!(0), vec!["received", "quota_used_percent", "certificate_days"]),
+        (json!("locked"), json!(0), vec!["received", "quota_used_percent", "certificate_days"]),
+        (
+            json!("not_due"),
+            json!(0),
+            vec![
+                "received",
+                "lag_beyond_period_seconds",
+                "quota_used_percent",
+                "certificate_days",
+                "edge_hours",
+            ],
+        ),
+        (json!("disabled"), json!(0), vec!["received"]),
+    ];
+    assert_eq!(lines.len(), expected.len());
+    for ((line, names), (status, failures, declared)) in lines.iter().zip(&expected) {
+        assert_eq!(
+            (&line["status"], &line["failures"], names),
+            (status, failures, &declared.iter().map(ToString::to_string).collect()),
+            "{line}"
+        );
+        assert_eq!((&line["service"], &line["Collector"]), (&json!("test-things"), &json!("x")));
+    }
+}
+
+#[tokio::test]
+async fn the_days_of_both_certificates_are_measured_and_an_ended_one_is_below_zero() {
+    let (cert, key) = certificate(40, &rcgen::PKCS_RSA_SHA256);
+    let table = [
+        (1_000, Some((cert.as_str(), key.as_str())), [json!(40), json!(40), json!(1_000)]),
+        (29, Some((&cert, &key)), [json!(29), json!(40), json!(29)]),
+        (20, None, [json!(20), Value::Null, json!(20)]),
+        (-3, Some((&cert, &key)), [json!(-3), json!(40), json!(-3)]),
+    ];
+    for (days, login, expected) in table {
+        let tenant = Tenant::start().await;
+        tenant.set_secret("devo", json!({"SecretString": devo_secret(days)}));
+        if let Some((cert, key)) = login {
+            let mut document = tenant.document("unused");
+            let credentials = &mut document["inputs"]["test_input"]["credentials"];
+            credentials.as_object_mut().unwrap().shift_remove("client_secret");
+            credentials["client_certificate"] = json!(cert);
+            credentials["client_private_key"] = json!(key);
+            tenant.set_document(&document.to_string());
+        }
+        let ended = tenant.handler().answer(call(json!({"dry_run": true}))).await;
+        let lines = tenant.measured();
+        let [(line, names)] = lines.as_slice() else { panic!("one line an invocation: {lines:?}") };
+        let said = ["certificate_days", "client_certificate_days", "devo_certificate_days"];
+        assert_eq!(said.map(|name| line[name].clone()), expected, "{ended:?}");
+        assert!(names.iter().any(|name| name == "certificate_days"));
+        assert!(!line.to_string().contains("BEGIN"), "days, and nothing of the certificate itself");
+        if days < 0 {
+            assert_eq!(ended.unwrap_err().code, code::CERTIFICATE);
+        }
+    }
 }

@@ -9,6 +9,7 @@ pub mod event;
 pub mod memory;
 pub mod message;
 pub mod obfuscate;
+pub mod outlook;
 pub mod ports;
 pub mod record;
 pub mod report;

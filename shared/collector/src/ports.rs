@@ -152,6 +152,8 @@ pub struct SourceStats {
     pub requests: u64,
     /// Answers that asked for patience (429, or 503 with Retry-After).
     pub throttled: u64,
+    /// How much of what the request limit allows was used, at its fullest, in per cent; `None` where nothing limits it.
+    pub quota_used_percent: Option<u64>,
 }
 
 /// Where records come from.

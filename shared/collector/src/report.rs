@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::event::Request;
+use crate::outlook::Outlook;
 use crate::window::Window;
 
 /// How an invocation ended.
@@ -75,6 +76,9 @@ pub struct Report {
     pub last_event_time_in_utc: Option<Timestamp>,
     /// Now − end of the last complete window.
     pub lag_seconds: Option<i64>,
+    /// What will go wrong if nobody looks; metrics and log have it, the answer does not.
+    #[serde(skip)]
+    pub outlook: Outlook,
     /// Duration of the invocation.
     pub elapsed_ms: u64,
     /// Dry run only: up to three records as they would be sent.
@@ -106,6 +110,7 @@ impl Report {
             warnings: Vec::new(),
             last_event_time_in_utc: None,
             lag_seconds: None,
+            outlook: Outlook::default(),
             elapsed_ms: 0,
             samples: request.dry_run.then(Vec::new),
         }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use collector::error::{Error, ErrorType, code};
+use collector::outlook::Certificate;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -85,6 +86,15 @@ impl DevoConfig {
         let config = reader.config(host);
         reader.check_keys();
         if reader.problems.is_empty() { Ok(config) } else { Err(problem(&reader.problems)) }
+    }
+
+    /// The certificate that ends first: the client's own or one of its issuers. Also one that has ended; `None` without TLS,
+    /// and for what is no certificate.
+    pub fn certificate(&self) -> Option<Certificate> {
+        match &self.transport {
+            Transport::Tls(material) => tls::first_to_end(material),
+            Transport::Plain => None,
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl DevoSink {
         Ok(Self { target, batch, ahead: None, look: FirstLook::Wait, timing, clock })
     }
 
-    /// What the operator should know: a client certificate that expires within 30 days.
+    /// What the operator should know: a client certificate that is not valid yet.
     pub fn warnings(&self) -> Vec<String> {
         let now = (self.clock)();
         self.target.tls.iter().filter_map(|tls| tls.validity.warning(now)).collect()

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use collector::outlook::{Certificate, Purpose};
+use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
@@ -19,8 +20,6 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::config::TlsMaterial;
 use crate::pem;
 
-/// An expiry nearer than this is worth a warning.
-const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Longest way from a client certificate to its root that is looked for in `chain`.
 const LONGEST_PATH: usize = 8;
 
@@ -47,16 +46,10 @@ impl Validity {
 
     /// What the operator should know about it, if anything.
     pub(crate) fn warning(self, now: Timestamp) -> Option<String> {
-        if now < self.not_before {
-            return Some(format!(
+        (now < self.not_before).then(|| {
+            format!(
                 "the client certificate for devo is not valid before {}: check `cert` and the clock",
                 self.not_before
-            ));
-        }
-        (self.not_after.duration_since(now) <= EXPIRY_NOTICE).then(|| {
-            format!(
-                "the client certificate for devo expires at {}: put a new one into `cert` and `key`",
-                self.not_after
             )
         })
     }
@@ -86,6 +79,37 @@ pub(crate) fn client(material: &TlsMaterial, address: &str) -> Result<ClientTls,
     config
         .map(|config| ClientTls { config: Arc::new(config), name, validity })
         .map_err(|problem| vec![problem])
+}
+
+/// The certificate that ends first on the way from the client's own to its root, as far as `cert` and `chain` hold it.
+/// Others in `chain`, for example one that was replaced, do not count. `None` when `cert` cannot be read.
+pub(crate) fn first_to_end(material: &TlsMaterial) -> Option<Certificate> {
+    let cert = pem::certificates(&material.cert).ok()?;
+    let chain = pem::certificates(&material.chain).unwrap_or_default();
+    let own = Certificate { purpose: Purpose::Devo, ends_at: validity(&cert).ok()?.not_after };
+    let mut way = with_issuers(cert, &chain);
+    way.extend(way.last().and_then(|last| root_of(last, &chain)));
+    let issuers = way.iter().skip(1).filter_map(|issuer| validity(std::slice::from_ref(issuer)).ok());
+    let issuers = issuers.map(|its| Certificate { purpose: Purpose::IssuerForDevo, ends_at: its.not_after });
+    issuers.chain([own]).min_by_key(|certificate| (certificate.ends_at, certificate.purpose))
+}
+
+/// The self-signed issuer of this certificate.
+fn root_of(
+    certificate: &CertificateDer<'static>,
+    chain: &[CertificateDer<'static>],
+) -> Option<CertificateDer<'static>> {
+    let (_, issuer) = names(certificate)?;
+    let is_root = |candidate: &&CertificateDer<'static>| {
+        names(candidate).is_some_and(|(subject, above)| subject == issuer && subject == above)
+    };
+    chain.iter().find(is_root).cloned()
+}
+
+/// Subject and issuer, DER.
+fn names(der: &CertificateDer<'static>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    Some((parsed.subject().as_raw().to_vec(), parsed.issuer().as_raw().to_vec()))
 }
 
 /// The value, or a note of why there is none.
@@ -120,10 +144,6 @@ fn with_issuers(
     mut cert: Vec<CertificateDer<'static>>,
     chain: &[CertificateDer<'static>],
 ) -> Vec<CertificateDer<'static>> {
-    let names = |der: &CertificateDer<'static>| {
-        let (_, parsed) = X509Certificate::from_der(der).ok()?;
-        Some((parsed.subject().as_raw().to_vec(), parsed.issuer().as_raw().to_vec()))
-    };
     let mut last_issuer = match cert.as_slice() {
         [leaf] => names(leaf).map(|(_, issuer)| issuer),
         _ => None,

@@ -2,10 +2,13 @@
 //!
 //! Each enabled service logs in and asks for one page of the last hour, the retry service of content feeds excepted, which
 //! has none; no subscription is started. Each output is tried with a handshake; an existing state file is opened for
-//! reading. Every finding is told as soon as it is known, good ones included.
+//! reading. Each certificate is told with the days that it has left. Every finding is told as soon as it is known, good
+//! ones included.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use collector::outlook::Certificate;
 use collector::ports::{Clock, Page, PageRequest, Preparation, Source, SourceError};
 use collector::settings::Settings;
 use collector::window::Window;
@@ -50,14 +53,25 @@ pub struct Finding {
 
 /// Tries the services, the outputs and the state file of a configuration, one after the other.
 pub async fn check(configuration: &Configuration, services: &[Settings], mut tell: impl FnMut(Finding)) {
+    let now = Timestamp::now();
+    let mut told = BTreeSet::new();
     for settings in services {
+        let certificate = microsoft::certificate(&settings.connection.credential);
+        // The services of an input share its certificate.
+        if let Some(certificate) = certificate.filter(|its| told.insert((settings.service.input, *its))) {
+            tell(judge_certificate(settings.service.input.to_owned(), &certificate, now));
+        }
         let subject = format!("{}.{}", settings.service.input, settings.service.name);
         let (verdict, text) = check_service(settings, &subject, &mut tell).await;
         tell(Finding { subject, verdict, text });
     }
     for output in &configuration.outputs {
+        let subject = format!("outputs.{}", output.name);
+        if let Some(certificate) = output.certificate() {
+            tell(judge_certificate(subject.clone(), &certificate, now));
+        }
         let (verdict, text) = check_output(output).await;
-        tell(Finding { subject: format!("outputs.{}", output.name), verdict, text });
+        tell(Finding { subject, verdict, text });
     }
     let (verdict, text) = check_state(configuration);
     tell(Finding { subject: "state".to_owned(), verdict, text });
@@ -109,6 +123,19 @@ async fn check_service(
     }
 }
 
+fn judge_certificate(subject: String, certificate: &Certificate, now: Timestamp) -> Finding {
+    let days = certificate.days_left(now);
+    let (verdict, text) = match certificate.warning(now) {
+        None => (
+            Verdict::Good,
+            format!("{} ends at {}, days left: {days}", certificate.purpose.name(), certificate.ends_at),
+        ),
+        Some(warning) if days < 0 => (Verdict::Problem, warning),
+        Some(warning) => (Verdict::Warning, warning),
+    };
+    Finding { subject, verdict, text }
+}
+
 fn contents_of(page: &Page) -> String {
     if page.blobs.is_empty() {
         format!("{} records", page.records.len())
@@ -156,4 +183,28 @@ fn check_state(configuration: &Configuration) -> (Verdict, String) {
 
 fn one_line(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use collector::outlook::Purpose;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_good_then_a_warning_and_a_problem_once_it_has_ended() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let table =
+            [(400, Verdict::Good), (30, Verdict::Good), (29, Verdict::Warning), (0, Verdict::Warning)];
+        for (days, verdict) in table.into_iter().chain([(-1, Verdict::Problem)]) {
+            let ends_at = now + SignedDuration::from_hours(24 * days + 1);
+            for purpose in [Purpose::Login, Purpose::Devo] {
+                let found =
+                    judge_certificate("outputs.devo".to_owned(), &Certificate { purpose, ends_at }, now);
+                assert_eq!((found.subject.as_str(), found.verdict), ("outputs.devo", verdict), "{days}");
+                assert!(found.text.starts_with(purpose.name()), "{}", found.text);
+                assert!(found.text.contains(&format!("days left: {days}")), "{}", found.text);
+            }
+        }
+    }
 }

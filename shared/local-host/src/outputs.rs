@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use collector::error::{Error, ErrorType, code};
+use collector::outlook::Certificate;
 use collector::ports::{CleanEnd, Event, Sink};
 use devo::{DevoConfig, DevoSink};
 use jiff::Timestamp;
@@ -23,6 +24,7 @@ const STORY_TAGS: &str = "devo.collector";
 /// The open outputs of one service: each event goes to each of them.
 pub struct Outputs {
     each: Vec<Output>,
+    certificates: Vec<Certificate>,
 }
 
 enum Output {
@@ -47,7 +49,8 @@ impl Outputs {
                 DevoSink::new(config).map(|sink| Output::Network(Box::new(sink)))
             }
         };
-        Ok(Self { each: plans.iter().map(open).collect::<Result<_, _>>()? })
+        let each = plans.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { each, certificates: plans.iter().filter_map(OutputPlan::certificate).collect() })
     }
 
     /// Prints records on any writer, which is flushed at each delivery. The collector's own story is left out.
@@ -61,7 +64,12 @@ impl Outputs {
         Self::of_records(Target::File(path.to_owned()))
     }
 
-    /// What the operator should know, for example a client certificate that ends soon.
+    /// Of each output with certificates the one that ends first.
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// What the operator should know, for example a client certificate that is not valid yet.
     pub fn warnings(&self) -> Vec<String> {
         let of_one = |output: &Output| match output {
             Output::Network(sink) => sink.warnings(),
@@ -72,7 +80,7 @@ impl Outputs {
 
     fn of_records(target: Target) -> Self {
         let lines = Lines { story: Story::LeftOut, ..Lines::new(target) };
-        Self { each: vec![Output::Lines(lines)] }
+        Self { each: vec![Output::Lines(lines)], certificates: Vec::new() }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use collector::error::{Error, ErrorType, code};
 use collector::event::Request;
+use collector::outlook::Certificate;
 use collector::ports::Clock;
 use collector::report::Report;
 use collector::run::{Invocation, Outcome, Ports, Warm, invoke};
@@ -194,6 +195,7 @@ pub struct ServiceRunner {
     warm: Warm,
     /// Said with the first invocation.
     warnings: Vec<String>,
+    certificates: Vec<Certificate>,
 }
 
 impl ServiceRunner {
@@ -204,6 +206,8 @@ impl ServiceRunner {
     pub fn new(settings: Settings, outputs: Outputs, host: &Host) -> Result<Self, Error> {
         let microsoft = Microsoft::new(&settings)?;
         let warnings = [microsoft.warnings(), &outputs.warnings()].concat();
+        let for_login = microsoft::certificate(&settings.connection.credential);
+        let certificates = for_login.into_iter().chain(outputs.certificates().iter().copied()).collect();
         Ok(Self {
             settings,
             microsoft,
@@ -212,6 +216,7 @@ impl ServiceRunner {
             purpose: Purpose::Collect,
             warm: Warm::default(),
             warnings,
+            certificates,
         })
     }
 
@@ -233,8 +238,16 @@ impl ServiceRunner {
         let [request_id, nonce, fresh_hash_key] = random_words();
         let identity = self.host.identity.clone();
         let warnings = std::mem::take(&mut self.warnings);
-        let invocation =
-            Invocation { request_id, nonce, fresh_hash_key, deadline, request, identity, warnings };
+        let invocation = Invocation {
+            request_id,
+            nonce,
+            fresh_hash_key,
+            deadline,
+            request,
+            identity,
+            warnings,
+            certificates: self.certificates.clone(),
+        };
         let source = self.microsoft.source(Arc::clone(&clock));
         let mut source = Stoppable::new(source, self.host.stop.clone(), self.purpose);
         let ports = Ports {

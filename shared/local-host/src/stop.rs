@@ -220,7 +220,7 @@ mod tests {
         }
 
         fn stats(&self) -> SourceStats {
-            SourceStats { requests: 3, throttled: 1 }
+            SourceStats { requests: 3, ..SourceStats::default() }
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Kept {
     pub(crate) tuning: Tuning,
     pub(crate) tokens: Tokens,
     pub(crate) throttle: Throttle,
+    /// Time between two pulls.
+    pub(crate) period: Duration,
     pub(crate) notices: Notices,
     /// Bytes of the largest page so far: room for the next one.
     pub(crate) largest_page: AtomicUsize,
@@ -45,6 +47,8 @@ pub(crate) struct Access {
     gate: Gate,
     requests: AtomicU64,
     throttled: AtomicU64,
+    /// The most turns that the span of the request limit held.
+    fullest: AtomicUsize,
     is_established: AtomicBool,
 }
 
@@ -102,6 +106,7 @@ impl Access {
             gate: Gate::default(),
             requests: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
+            fullest: AtomicUsize::new(0),
             is_established: AtomicBool::new(false),
         }
     }
@@ -235,9 +240,12 @@ impl Access {
     }
 
     pub(crate) fn stats(&self) -> SourceStats {
+        let requests = self.requests.load(Ordering::Relaxed);
+        let fullest = self.fullest.load(Ordering::Relaxed);
         SourceStats {
-            requests: self.requests.load(Ordering::Relaxed),
+            requests,
             throttled: self.throttled.load(Ordering::Relaxed),
+            quota_used_percent: self.kept.throttle.used_percent(fullest, requests, self.kept.period),
         }
     }
 
@@ -282,7 +290,8 @@ impl Access {
         loop {
             let passed = self.gate.pass(deadline).await;
             let permit = passed.map_err(|until| SourceError::Throttled { until })?;
-            self.kept.throttle.turn(&*self.clock, deadline).await?;
+            let taken = self.kept.throttle.turn(&*self.clock, deadline).await?;
+            self.fullest.fetch_max(taken, Ordering::Relaxed);
             let bounds = AttemptBounds {
                 time_left: time_left(self.clock.now(), deadline),
                 timeout: tuning.attempt_timeout,

@@ -6,8 +6,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use collector::error::{Error, ErrorType, code};
+use collector::outlook::{Certificate, Purpose};
 use collector::settings::Credential;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use jsonwebtoken::crypto::aws_lc;
 use jsonwebtoken::jwk::ThumbprintHash;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -25,9 +26,6 @@ const PRIVATE_KEY: &str = "credentials.client_private_key";
 
 /// Long enough for clocks that differ, short enough that a stolen assertion is worth little.
 const ASSERTION_LIFE_SECONDS: i64 = 600;
-
-/// A certificate that ends sooner than this is worth a warning.
-const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What proves the application's identity, ready for use.
 pub(crate) enum Identity {
@@ -55,7 +53,7 @@ struct Claims<'a> {
 }
 
 impl Identity {
-    /// Reads the credential. Gives warnings beside it, for example of a certificate that ends soon.
+    /// Reads the credential. Gives warnings beside it, for example of a certificate that is not valid yet.
     ///
     /// # Errors
     /// InitVariablesError 1 that names every setting that is wrong, and never its content.
@@ -69,6 +67,14 @@ impl Identity {
             }
         }
     }
+}
+
+/// The certificate of a credential, also one that has ended; `None` for a client secret and for what is no certificate.
+pub fn certificate(credential: &Credential) -> Option<Certificate> {
+    let Credential::Certificate { certificate, .. } = credential else { return None };
+    let der = read_certificate(certificate).ok()?;
+    let (_, parsed) = X509Certificate::from_der(&der).ok()?;
+    Some(Certificate { purpose: Purpose::Login, ends_at: instant(parsed.validity().not_after.timestamp()) })
 }
 
 impl CertificateIdentity {
@@ -155,19 +161,19 @@ fn read_key(text: &SecretString) -> Result<Key, String> {
     Ok(Key { signing, public_key })
 }
 
+fn instant(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
+}
+
 fn check_validity(certificate: &X509Certificate<'_>, now: Timestamp) -> Result<Vec<String>, String> {
     let validity = certificate.validity();
-    let date = |seconds: i64| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    let begin = date(validity.not_before.timestamp());
-    let end = date(validity.not_after.timestamp());
+    let begin = instant(validity.not_before.timestamp());
+    let end = instant(validity.not_after.timestamp());
     if end <= now {
         return Err(format!("{CERTIFICATE} expired at {end}; register a new one and store it here"));
     }
     if begin > now {
         return Ok(vec![format!("{CERTIFICATE} is not valid before {begin}")]);
-    }
-    if end.duration_since(now) < EXPIRY_NOTICE {
-        return Ok(vec![format!("{CERTIFICATE} expires at {end}; register a new one in time")]);
     }
     Ok(Vec::new())
 }
@@ -196,10 +202,11 @@ pub(crate) fn settings_error(message: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use jsonwebtoken::{DecodingKey, Validation};
     use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
-    use super::*;
+    use super::{certificate as certificate_of, *};
 
     const AUDIENCE: &str = "https://login.example/contoso/oauth2/v2.0/token";
 
@@ -354,9 +361,31 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_ends_soon_is_a_warning() {
-        for (days, warned) in [(29, true), (31, false)] {
-            let (certificate, key) = pair(&PKCS_RSA_SHA256, days);
+    fn the_days_of_a_certificate_are_known_also_when_it_has_ended() {
+        let of = |certificate: String| {
+            let private_key = SecretString::from(String::new());
+            certificate_of(&Credential::Certificate { certificate, private_key })
+        };
+        for days in [400, 29, 0, -3] {
+            let (certificate, _) = pair(&PKCS_ECDSA_P256_SHA256, days);
+            for text in [certificate.clone(), certificate.replace('\n', " ")] {
+                let found = of(text).unwrap();
+                assert_eq!((found.purpose, found.days_left(now())), (Purpose::Login, days));
+            }
+        }
+        for none in ["", "hunter2", "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"] {
+            assert_eq!(of(none.to_owned()), None, "{none}");
+        }
+        assert_eq!(certificate_of(&Credential::Secret(SecretString::from("hunter2"))), None);
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_is_a_warning() {
+        for (begins, warned) in [(now() + SignedDuration::from_hours(1), true), (now(), false)] {
+            let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.not_before = std::time::SystemTime::from(begins).into();
+            let certificate = params.self_signed(&key).unwrap().pem();
             let (_, warnings) = load(&certificate, &key.serialize_pem()).unwrap();
             assert_eq!(!warnings.is_empty(), warned, "{warnings:?}");
         }

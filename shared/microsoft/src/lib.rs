@@ -24,6 +24,7 @@ mod throttle;
 mod token;
 mod tuning;
 
+pub use identity::certificate;
 pub use paging::odata::records_of;
 pub use source::{ApiSource, Microsoft, check_credentials};
 pub use tuning::Tuning;

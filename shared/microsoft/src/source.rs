@@ -80,6 +80,7 @@ impl Microsoft {
             tuning,
             tokens: Tokens::new(connection, identity)?,
             throttle: Throttle::new(settings.rate),
+            period: settings.request_period.unsigned_abs(),
             notices: Notices::default(),
             largest_page: Default::default(),
         };
@@ -93,7 +94,7 @@ impl Microsoft {
         Ok(Self { shared: Arc::new(shared), warnings })
     }
 
-    /// What the operator should know about the credentials, for example a certificate that ends soon.
+    /// What the operator should know about the credentials: a certificate that is not valid yet.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -65,13 +65,35 @@ impl Throttle {
         }
     }
 
-    /// Waits for the next request's turn, but never until the deadline.
-    pub(crate) async fn turn(&self, clock: &dyn Clock, deadline: Timestamp) -> Result<(), NoTurn> {
-        while let Some(wait) = self.take() {
+    /// Waits for the next request's turn, but never until the deadline. Gives how many turns of the span are taken then,
+    /// this one included.
+    pub(crate) async fn turn(&self, clock: &dyn Clock, deadline: Timestamp) -> Result<usize, NoTurn> {
+        loop {
+            let wait = match self.take() {
+                Ok(taken) => return Ok(taken),
+                Err(wait) => wait,
+            };
             self.within(wait, clock, deadline)?;
             tokio::time::sleep(wait).await;
         }
-        Ok(())
+    }
+
+    /// How much of what the limit allows was used, rounded upwards, in per cent of 100 at the most. A limit whose span is
+    /// as long as the period of the pulls is measured by how full it was at its fullest. A shorter one is over before the
+    /// next pull, and five quick requests in ten seconds are no shortage: there the requests made count, against all that
+    /// the limit would have allowed in one period.
+    pub(crate) fn used_percent(&self, fullest: usize, made: u64, period: Duration) -> Option<u64> {
+        if self.per.is_zero() {
+            return None;
+        }
+        let limit = self.requests as u128;
+        let (used, allowed) = if self.per >= period {
+            (fullest as u128, limit)
+        } else {
+            (u128::from(made) * self.per.as_millis(), limit * period.as_millis())
+        };
+        let percent = (used * 100).div_ceil(allowed.max(1)).min(100);
+        u64::try_from(percent).ok()
     }
 
     /// Says whether a turn will come before the deadline, without taking it.
@@ -111,14 +133,16 @@ impl Throttle {
     }
 
     /// Takes a turn, or says how long to wait before the next try.
-    fn take(&self) -> Option<Duration> {
+    fn take(&self) -> Result<usize, Duration> {
         let now = Instant::now();
         let mut taken = self.taken();
-        let wait = self.wait_from(now, &mut taken);
-        if wait.is_none() && !self.per.is_zero() {
+        if let Some(wait) = self.wait_from(now, &mut taken) {
+            return Err(wait);
+        }
+        if !self.per.is_zero() {
             taken.push_back(now);
         }
-        wait
+        Ok(taken.len())
     }
 
     fn wait_from(&self, now: Instant, taken: &mut VecDeque<Instant>) -> Option<Duration> {

@@ -73,7 +73,42 @@ async fn to_foresee_a_turn_is_not_to_take_it() {
 
 #[tokio::test]
 async fn a_rate_without_a_span_is_no_limit() {
-    turns(&throttle(1, SignedDuration::ZERO), 1000).await;
+    let throttle = throttle(1, SignedDuration::ZERO);
+    turns(&throttle, 1000).await;
+    assert_eq!(throttle.used_percent(1000, 1000, Duration::from_secs(300)), None);
+}
+
+#[tokio::test]
+async fn a_turn_tells_how_many_of_its_span_are_taken_those_of_another_process_included() {
+    let throttle = throttle(5, SignedDuration::from_hours(1));
+    throttle.remember(Used { turns: 2, last: clock() }, clock());
+    for taken in [3, 4, 5] {
+        assert_eq!(throttle.turn(&clock, Timestamp::MAX).await, Ok(taken));
+    }
+}
+
+#[test]
+fn the_use_of_a_limit_is_how_full_a_long_span_was_or_what_a_period_of_short_ones_allows() {
+    let (second, minute, hour) = (1_u32, 60, 3_600);
+    let table = [
+        // (requests, span, fullest, made, period, percent)
+        (100, hour, 0, 0, 5 * minute, 0),
+        (100, hour, 80, 1, 5 * minute, 80),
+        (100, hour, 100, 1, 5 * minute, 100),
+        (3, minute, 1, 1, minute, 34),
+        // One request in ten seconds, the part of a service, is thirty in five minutes.
+        (1, 10 * second, 1, 0, 5 * minute, 0),
+        (1, 10 * second, 1, 1, 5 * minute, 4),
+        (1, 10 * second, 1, 15, 5 * minute, 50),
+        (1, 10 * second, 1, 40, 5 * minute, 100),
+        (333, minute, 333, 333, 5 * minute, 20),
+        (1, second, 1, 2_000, 24 * hour, 3),
+    ];
+    for (requests, span, fullest, made, period, percent) in table {
+        let throttle = throttle(requests, SignedDuration::from_secs(span.into()));
+        let used = throttle.used_percent(fullest, made, Duration::from_secs(u64::from(period)));
+        assert_eq!(used, Some(percent), "{requests} in {span} s, {made} made, fullest {fullest}");
+    }
 }
 
 #[tokio::test]

@@ -406,6 +406,10 @@ impl Source for ContentSource<'_> {
     }
 
     fn stats(&self) -> SourceStats {
-        SourceStats { requests: self.requests.len() as u64 + self.fetches, throttled: self.throttled }
+        SourceStats {
+            requests: self.requests.len() as u64 + self.fetches,
+            throttled: self.throttled,
+            quota_used_percent: None,
+        }
     }
 }

@@ -136,5 +136,6 @@ pub fn tick(number: u64, now: Timestamp, seconds: i64) -> Invocation {
             job_id: None,
         },
         warnings: Vec::new(),
+        certificates: Vec::new(),
     }
 }

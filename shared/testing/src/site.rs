@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use collector::event::{Backfill, Request};
+use collector::outlook::Certificate;
 use collector::ports::{CHECKPOINT_KEY, PageRequest, Preparation, Row, SourceError};
 use collector::report::Status;
 use collector::run::{Outcome, Ports, Warm, invoke};
@@ -73,6 +74,10 @@ pub struct Visit {
     pub page_warning: Option<&'static str>,
     /// What the host has to say.
     pub warnings: Vec<String>,
+    /// The certificates that are used.
+    pub certificates: Vec<Certificate>,
+    /// How much of its quota the source says it used.
+    pub quota_used_percent: Option<u64>,
     /// How long each page takes, seconds.
     pub seconds_per_page: i64,
     /// How long each part and each end of a blob takes, seconds (content feeds alone).
@@ -234,6 +239,7 @@ impl Site {
         let mut source = ScriptedSource::new(&self.records, self.page_size, self.clock.now());
         source.faults = visit.pages.into();
         source.login = visit.login;
+        source.quota_used_percent = visit.quota_used_percent;
         source.warning = visit.page_warning.map(str::to_owned);
         source.pace = Some((self.clock.clone(), SignedDuration::from_secs(visit.seconds_per_page)));
         if let Some(query) = visit.query {
@@ -246,6 +252,7 @@ impl Site {
         let mut invocation = tick(self.visits, self.clock.now(), self.patience);
         invocation.request = visit.request;
         invocation.warnings = visit.warnings;
+        invocation.certificates = visit.certificates;
         invocation.identity.job_id.clone_from(&self.job_id);
         let clock = self.clock.clone();
         // What the process kept dies with it when it is killed.

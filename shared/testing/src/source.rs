@@ -68,6 +68,8 @@ pub struct ScriptedSource<'a> {
     pub fingerprint: String,
     /// What each page has to say to the operator.
     pub warning: Option<String>,
+    /// How much of its quota it says it used.
+    pub quota_used_percent: Option<u64>,
     /// How much time each page takes, on which clock.
     pub pace: Option<(TestClock, SignedDuration)>,
     /// What it was told at the beginning; it tells the next invocation the same.
@@ -86,6 +88,7 @@ impl<'a> ScriptedSource<'a> {
             login: None,
             fingerprint: "scripted".to_owned(),
             warning: None,
+            quota_used_percent: None,
             pace: None,
             preparation: None,
         }
@@ -177,6 +180,10 @@ impl Source for ScriptedSource<'_> {
     }
 
     fn stats(&self) -> SourceStats {
-        SourceStats { requests: self.requests.len() as u64, throttled: 0 }
+        SourceStats {
+            requests: self.requests.len() as u64,
+            throttled: 0,
+            quota_used_percent: self.quota_used_percent,
+        }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use aws_config::SdkConfig;
 use aws_host::environment::{self, Environment};
@@ -85,7 +86,7 @@ impl Tenant {
             }
         });
         tenant.set_secret("collector", json!({"SecretString": tenant.document("right").to_string()}));
-        tenant.set_secret("devo", json!({"SecretString": devo_secret()}));
+        tenant.set_secret("devo", json!({"SecretString": devo_secret(1_000)}));
         tenant
     }
 
@@ -145,6 +146,18 @@ impl Tenant {
     pub fn metrics(&self) -> String {
         String::from_utf8(self.inner.lock().unwrap().metrics.clone()).unwrap()
     }
+
+    /// The same lines parsed, each with the names of the metrics that it declares.
+    pub fn measured(&self) -> Vec<(Value, Vec<String>)> {
+        let parse = |text: &str| {
+            let line: Value = serde_json::from_str(text).unwrap();
+            let declared = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+            let name = |metric: &Value| metric["Name"].as_str().unwrap().to_owned();
+            let names = declared.iter().map(name).collect();
+            (line, names)
+        };
+        self.metrics().lines().map(parse).collect()
+    }
 }
 
 /// A call with this event and a minute of time.
@@ -172,14 +185,21 @@ fn environment(function: &str) -> Environment {
     environment::read(&lookup, FAMILIES).unwrap()
 }
 
-/// A Devo secret with a certificate made on the spot; nothing listens at its address.
-fn devo_secret() -> String {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    json!({
-        "address": "127.0.0.1", "port": 1, "chain": made.cert.pem(), "cert": made.cert.pem(),
-        "key": made.signing_key.serialize_pem(),
-    })
-    .to_string()
+/// A Devo secret with a certificate made on the spot, which ends after so many days and a few hours; nothing listens at
+/// its address.
+pub fn devo_secret(days: i64) -> String {
+    let (cert, key) = certificate(days, &rcgen::PKCS_ECDSA_P256_SHA256);
+    json!({"address": "127.0.0.1", "port": 1, "chain": cert, "cert": cert, "key": key}).to_string()
+}
+
+/// A certificate that ends after so many days and a few hours, and its key, both PEM.
+pub fn certificate(days: i64, algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
+    let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    let at = |hours: i64| SystemTime::from(Timestamp::now() + SignedDuration::from_hours(hours)).into();
+    params.not_before = at(-24_000);
+    params.not_after = at(24 * days + 12);
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
 async fn serve(mut client: TcpStream, behind: String, inner: Arc<Mutex<Inner>>) {

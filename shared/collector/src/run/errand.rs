@@ -86,6 +86,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             // Commit tokens are made of it, and two partitions may have the same version.
             nonce: format!("{index}{}", self.invocation.nonce),
             warnings: Vec::new(),
+            certificates: Vec::new(),
             ..self.invocation.clone()
         };
         let mut warm = Warm::default();

@@ -51,6 +51,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Broken(error)) => return Err(self.roll_back(error, None).await),
         };
+        self.remind(self.outlook(&self.next));
         if self.is_dry() {
             self.ship_with(Vec::new()).await?;
             return ended.map(|_| Status::DryRun);
@@ -146,6 +147,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// noted, and the lease given back, unless it is lost. Gives the failure to answer: an earlier one, if there is one.
     pub(super) async fn roll_back(&mut self, error: Error, earlier: Option<Error>) -> Error {
         self.drop_batch();
+        self.remind(self.outlook(&self.committed));
         let words = match error.error_type {
             ErrorType::DeliveryError => format!("{DELIVERY_FAILED} {error}"),
             _ => error.to_string(),
@@ -264,6 +266,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.report.last_event_time_in_utc = self.committed.last_event_time_in_utc;
         let complete_to = self.committed.complete_to_in_utc;
         self.report.lag_seconds = complete_to.map(|instant| self.now().duration_since(instant).as_secs());
+        self.report.outlook = self.outlook(&self.committed);
         self.report.elapsed_ms = self.elapsed_ms();
         let Report { received, duplicates, delivered, failed, .. } = self.report;
         if received != duplicates + delivered + failed {

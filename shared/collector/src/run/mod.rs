@@ -14,6 +14,7 @@ mod errand;
 mod finish;
 mod lease;
 mod ledger;
+mod outlook;
 mod page;
 mod proof;
 mod queue;
@@ -30,6 +31,7 @@ use crate::error::{Error, ErrorType, code};
 use crate::event::Request;
 use crate::memory::Memory;
 use crate::message::{Messages, Tags};
+use crate::outlook::{Certificate, Reminders};
 use crate::ports::{
     Clock, Page, PageRequest, Preparation, Sink, Source, SourceError, SourceStats, StateStore,
 };
@@ -65,6 +67,8 @@ pub struct Invocation {
     pub identity: Identity,
     /// What the host already has to say, for example about the settings.
     pub warnings: Vec<String>,
+    /// The certificates that are used: the operator is warned before one of them ends.
+    pub certificates: Vec<Certificate>,
 }
 
 /// The ports of one invocation.
@@ -81,9 +85,11 @@ pub struct Ports<'a, S, K, T> {
     pub progress: &'a (dyn Fn(&Report) + Send + Sync),
 }
 
-/// What a process keeps from one invocation of a service to the next: record hashes, valid while nobody else wrote.
+/// What a process keeps from one invocation of a service to the next: record hashes, valid while nobody else wrote, and
+/// what it has warned of today.
 #[derive(Debug, Default)]
 pub struct Warm {
+    reminders: Reminders,
     memory: Memory,
     /// Partition and version of the checkpoint that the memory belongs to.
     belongs_to: Option<(String, u64)>,

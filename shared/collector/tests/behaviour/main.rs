@@ -13,6 +13,7 @@ mod feed_state;
 mod feeds;
 mod lease;
 mod messages;
+mod outlook;
 mod queue;
 mod queue_at_worst;
 mod remembering;

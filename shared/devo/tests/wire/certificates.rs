@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use collector::error::{ErrorType, code};
+use collector::outlook::Purpose;
 use collector::ports::Sink;
 use devo::{Compression, DevoSink, Timing, TlsMaterial, Transport, handshake};
 use jiff::Timestamp;
@@ -10,7 +11,8 @@ use rustls::version::{TLS12, TLS13};
 
 use crate::delivery::{fill, quick, sink, soon};
 use crate::pki::{
-    Domain, authority, authority_under, client, client_until, config, material, server, server_config,
+    Domain, Leaf, authority, authority_under, authority_until, client, client_until, config, material,
+    server, server_config,
 };
 use crate::receiver::{Receiver, Script};
 
@@ -77,14 +79,13 @@ async fn an_expired_certificate_is_refused_without_a_connection() {
 }
 
 #[test]
-fn a_certificate_that_expires_soon_is_warned_of() {
+fn a_certificate_that_is_not_valid_yet_is_warned_of() {
     let domain = Domain::new();
     let leaf = client_until(&domain.authority, 2030);
     type Case = (fn() -> Timestamp, Option<&'static str>);
-    let clocks: [Case; 4] = [
-        (|| "2029-12-02T00:00:00Z".parse().unwrap(), None),
-        (|| "2029-12-03T00:00:01Z".parse().unwrap(), Some("expires at 2030-01-02T00:00:00Z")),
-        (|| "2030-01-02T00:00:00Z".parse().unwrap(), Some("expires at 2030-01-02T00:00:00Z")),
+    let clocks: [Case; 3] = [
+        (|| "2000-01-01T00:00:00Z".parse().unwrap(), None),
+        (|| "2030-01-02T00:00:00Z".parse().unwrap(), None),
         (|| "1999-12-31T00:00:00Z".parse().unwrap(), Some("not valid before 2000-01-01T00:00:00Z")),
     ];
     for (clock, expected) in clocks {
@@ -94,6 +95,39 @@ fn a_certificate_that_expires_soon_is_warned_of() {
         assert_eq!(warnings.len(), usize::from(expected.is_some()));
         assert!(expected.is_none_or(|words| warnings[0].contains(words)), "{warnings:?}");
     }
+}
+
+#[test]
+fn the_certificate_that_ends_first_on_the_way_to_the_root_is_known_also_when_it_has_ended() {
+    let root = authority_until("root", 2060, None);
+    let issuer = authority_until("issuer", 2040, Some(&root));
+    let replaced = authority_until("replaced", 2001, None);
+    let chain = format!("{}{}{}", replaced.pem(), issuer.pem(), root.pem());
+    let of = |chain: &str, leaf: &Leaf| {
+        let found = config(9, Transport::Tls(material(chain, leaf)), Compression::None).certificate();
+        found.map(|its| (its.purpose, its.ends_at.to_string()))
+    };
+    let with_issuer = |year| {
+        let leaf = client_until(&issuer, year);
+        Leaf { cert: format!("{}{}", leaf.cert, issuer.pem()), ..leaf }
+    };
+    let own = |year: i32| Some((Purpose::Devo, format!("{year}-01-02T00:00:00Z")));
+    let of_issuer = |year: i32| Some((Purpose::IssuerForDevo, format!("{year}-01-02T00:00:00Z")));
+    let table = [
+        (of(&chain, &client_until(&issuer, 2030)), own(2030)),
+        (of(&chain, &client_until(&issuer, 2020)), own(2020)),
+        (of(&chain, &client_until(&issuer, 2050)), of_issuer(2040)),
+        (of(&root.pem(), &with_issuer(2050)), of_issuer(2040)),
+        (of(&root.pem(), &client_until(&root, 2070)), of_issuer(2060)),
+        // What is above the certificate is not known, or not a certificate.
+        (of(&replaced.pem(), &client_until(&issuer, 2050)), own(2050)),
+        (of("hunter2", &client_until(&issuer, 2050)), own(2050)),
+        (of(&chain, &Leaf { cert: "hunter2".to_owned(), ..client(&issuer) }), None),
+    ];
+    for (number, (found, expected)) in table.into_iter().enumerate() {
+        assert_eq!(found, expected, "case {number}");
+    }
+    assert_eq!(config(9, Transport::Plain, Compression::None).certificate(), None);
 }
 
 #[tokio::test]

@@ -39,6 +39,18 @@ pub fn authority_under(name: &str, issuer: &Authority) -> Authority {
     CertifiedIssuer::signed_by(authority_params(name), KeyPair::generate().unwrap(), issuer).unwrap()
 }
 
+/// An authority whose last day is the second of January of this year, under another one or by itself.
+pub fn authority_until(name: &str, year: i32, issuer: Option<&Authority>) -> Authority {
+    let mut params = authority_params(name);
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(year, 1, 2);
+    let key = KeyPair::generate().unwrap();
+    match issuer {
+        Some(issuer) => CertifiedIssuer::signed_by(params, key, issuer).unwrap(),
+        None => CertifiedIssuer::self_signed(params, key).unwrap(),
+    }
+}
+
 /// A server certificate for these names.
 pub fn server(issuer: &Authority, names: &[&str]) -> Leaf {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

@@ -3,6 +3,7 @@
 //! `devo_platform` and `relay` speak TLS with the domain's client certificate; `syslog`, `in_house_relay` and
 //! `sidecar` speak plain TCP to a relay in the house; `console` and `stdout` print. Each event goes to each output.
 
+use collector::outlook::Certificate;
 use devo::{Compression, DevoConfig, TlsMaterial, Transport};
 use serde_json::{Map, Value};
 
@@ -43,6 +44,16 @@ pub struct OutputPlan {
     pub name: String,
     /// What receives the events.
     pub receiver: Receiver,
+}
+
+impl OutputPlan {
+    /// The certificate that ends first, of an output that has any.
+    pub fn certificate(&self) -> Option<Certificate> {
+        match &self.receiver {
+            Receiver::Network(config) => config.certificate(),
+            Receiver::Console => None,
+        }
+    }
 }
 
 /// What receives the events of an output.

@@ -32,6 +32,10 @@ fn narrow(room: usize) -> (Arc<Mutex<Narrow>>, Output) {
     (writer, Output::Lines(Lines::new(Target::Writer(target))))
 }
 
+fn of(each: Vec<Output>) -> Outputs {
+    Outputs { each, certificates: Vec::new() }
+}
+
 fn text_of(writer: &Mutex<Narrow>) -> String {
     String::from_utf8(writer.lock().unwrap().held.clone()).unwrap()
 }
@@ -47,7 +51,7 @@ async fn a_records_bytes_stay_as_they_are_and_what_is_no_json_becomes_a_text() {
     ];
     for (message, line) in cases {
         let (writer, only) = narrow(1_000);
-        let mut output = Outputs { each: vec![only] };
+        let mut output = of(vec![only]);
         let size = output.append(&event("my.app.t", message));
         assert_eq!(text_of(&writer), "", "nothing is written before the delivery");
         assert_eq!(output.deliver(Timestamp::MAX).await.unwrap().events, 1);
@@ -86,7 +90,7 @@ async fn a_pull_prints_records_alone_and_a_configured_output_the_story_too() {
     let records = Arc::new(Mutex::new(Narrow { room: 1_000, held: Vec::new() }));
     let mut each = Outputs::records_to_writer(Arc::clone(&records) as _).each;
     each.push(with_story);
-    let mut outputs = Outputs { each };
+    let mut outputs = of(each);
     outputs.append(&event("t", b"1"));
     outputs.append(&story);
     assert_eq!(outputs.deliver(Timestamp::MAX).await.unwrap().events, 2);
@@ -98,7 +102,7 @@ async fn a_pull_prints_records_alone_and_a_configured_output_the_story_too() {
 async fn each_output_of_several_gets_each_event() {
     let (first, one) = narrow(1_000);
     let (second, two) = narrow(1_000);
-    let mut fan = Outputs { each: vec![one, two] };
+    let mut fan = of(vec![one, two]);
     fan.prepare().await;
     fan.append(&event("t", b"1"));
     fan.append(&event("t", b"2"));
@@ -112,7 +116,7 @@ async fn a_batch_is_proven_only_when_every_output_took_it_and_a_failure_empties_
     for failing in 0..3 {
         let (writers, outputs): (Vec<_>, Vec<_>) =
             (0..3).map(|index| narrow(if index == failing { 0 } else { 1_000 })).unzip();
-        let mut fan = Outputs { each: outputs };
+        let mut fan = of(outputs);
         fan.append(&event("t", b"1"));
         let failure = fan.deliver(Timestamp::MAX).await.unwrap_err();
         assert_eq!((failure.error_type, failure.code), (ErrorType::DeliveryError, code::UNREACHABLE));

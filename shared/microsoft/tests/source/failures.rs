@@ -69,9 +69,10 @@ async fn answers_that_ask_for_patience_are_counted() {
     ])
     .await;
     stage.page(None).await.unwrap();
-    assert_eq!(stage.source.stats(), SourceStats { requests: 4, throttled: 2 });
+    let counted = |stats: SourceStats| (stats.requests, stats.throttled);
+    assert_eq!(counted(stage.source.stats()), (4, 2));
     stage.next_invocation();
-    assert_eq!(stage.source.stats(), SourceStats::default());
+    assert_eq!(counted(stage.source.stats()), (0, 0));
 }
 
 #[tokio::test]
