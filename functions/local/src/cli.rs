@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -64,6 +65,22 @@ pub enum Command {
     /// Shows position, lag, what the ledger says of the last 24 hours, content that waits to be tried again, backfills and
     /// the last result of each enabled service. It only reads.
     Status(StatusArgs),
+    /// Let a function that is deployed on AWS pull a window of the past
+    ///
+    /// Invokes the function, again and again, until it answers that the backfill is complete, through the command `aws`
+    /// (the AWS CLI, version 1 or 2) with its credentials and region. Answers `more` are followed at once; while the
+    /// function is `locked` or `throttled`, or fails for a reason that may pass, it is asked again after a wait that
+    /// grows to a minute. Timer ticks go on with an open backfill too, so nothing is lost when this command ends early:
+    /// the same command goes on where it was.
+    ///
+    /// Records that were delivered before are not sent again, so asking once too often costs requests alone. With
+    /// `--resend` they are sent again, and a backfill that is asked for after it was complete begins anew. So there,
+    /// once the function has noted it, this command invokes plain timer ticks instead, which go on with it until nothing
+    /// is open; and where it cannot know whether an invocation ran, it ends with 1 and says how to find out. The counts
+    /// of ticks are those of the live windows too.
+    ///
+    /// For a content feed the window is that of the content's availability. `uri_retry` has no windows.
+    Backfill(BackfillArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
 }
@@ -157,6 +174,44 @@ pub struct StatusArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `collector backfill`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  collector backfill --function collector-graph-sign-ins \\\n      \
+                        --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z\n  \
+                        collector backfill --function collector-office365-exchange --region eu-west-1 \\\n      \
+                        --profile security --from 2026-11-18T00:00:00Z --to 2026-11-19T00:00:00Z --json\n  \
+                        collector backfill --function collector-graph-directory-audits --resend \\\n      \
+                        --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z\n\n\
+                        Exits with 0 when the backfill is complete, 1 when it is not known to be, 2 when the times or \
+                        the usage are invalid or `aws` cannot be used, 130 after Ctrl-C: an invocation at work then \
+                        goes on in AWS.")]
+pub struct BackfillArgs {
+    /// The deployed function: its name or its ARN
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub function: String,
+    /// Start of the window, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// End of the window, RFC 3339, not in the future
+    #[arg(long, value_name = "TIME")]
+    pub to: String,
+    /// Send records again that were sent before
+    #[arg(long)]
+    pub resend: bool,
+    /// The function's region [default: that of the command `aws`]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// The profile of the command `aws` [default: its own]
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// How long the first of several waits is
+    #[arg(long, hide = true, value_name = "SECONDS", default_value_t = 5)]
+    pub first_wait_seconds: u64,
 }
 
 /// Arguments of `collector completions`.

@@ -3,6 +3,7 @@
 //! This crate is a declaration: the families it knows, the command line, and one file a command. What they do lives
 //! in `local-host`; only the demo, which needs the simulated parties, lives here. No AWS is linked.
 
+mod backfill;
 mod check;
 mod cli;
 mod demo;
@@ -54,6 +55,7 @@ async fn play(command: Command) -> Ending {
         Command::Check(arguments) => check::check(&arguments, FAMILIES).await,
         Command::Pull(arguments) => pull::pull(&arguments, FAMILIES).await,
         Command::Status(arguments) => status::status(&arguments, FAMILIES).await,
+        Command::Backfill(arguments) => backfill::backfill(&arguments).await,
         Command::Completions(_) => Ending::Good,
     }
 }

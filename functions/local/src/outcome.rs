@@ -18,6 +18,8 @@ pub enum Ending {
     Problems,
     /// The configuration or the usage is invalid.
     Invalid,
+    /// Somebody pressed Ctrl-C before it was done.
+    Interrupted,
 }
 
 impl From<Ending> for ExitCode {
@@ -26,6 +28,8 @@ impl From<Ending> for ExitCode {
             Ending::Good => Self::SUCCESS,
             Ending::Problems => Self::from(1),
             Ending::Invalid => Self::from(2),
+            // 128 + SIGINT.
+            Ending::Interrupted => Self::from(130),
         }
     }
 }

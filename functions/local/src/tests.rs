@@ -14,7 +14,7 @@ fn help_of(name: &str) -> String {
 
 #[test]
 fn the_help_of_every_command_says_what_it_does_with_examples() {
-    for name in ["", "demo", "run", "check", "pull", "status", "completions"] {
+    for name in ["", "demo", "run", "check", "pull", "status", "backfill", "completions"] {
         let shown = if name.is_empty() { "collector" } else { name };
         insta::assert_snapshot!(format!("help_{shown}"), help_of(name));
     }
@@ -34,12 +34,15 @@ fn completions_name_every_command_in_every_shell() {
 }
 
 #[test]
-fn a_window_needs_both_its_ends_and_the_demo_some_records() {
+fn a_window_needs_both_its_ends_a_backfill_its_function_and_the_demo_some_records() {
     let refused = [
         vec!["collector", "pull", "a.b", "--from", "2026-11-01T00:00:00Z"],
         vec!["collector", "pull", "a.b", "--to", "2026-11-01T00:00:00Z"],
         vec!["collector", "pull"],
         vec!["collector", "demo", "--events", "0"],
+        vec!["collector", "backfill", "--function", "f", "--from", "2026-11-01T00:00:00Z"],
+        vec!["collector", "backfill", "--from", "2026-11-01T00:00:00Z", "--to", "2026-11-02T00:00:00Z"],
+        vec!["collector", "backfill", "--function", "", "--from", "a", "--to", "b"],
         vec!["collector", "unknown"],
     ];
     for arguments in refused {

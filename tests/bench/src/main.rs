@@ -1,4 +1,4 @@
-//! Measures the whole pipeline beside its parts, its peak memory, and how fast the artefact starts.
+//! Measures the whole pipeline beside its parts, its peak memory, how fast the artefact starts, and what it costs on AWS.
 //!
 //! Whatever is measured runs in a process of its own; the API that serves the pages and the receiver of the events are
 //! two others (this executable again, in another role), so that their work is in nobody's account. Processor time counts,
@@ -6,6 +6,7 @@
 //! everything that disturbs a measurement makes it larger.
 
 mod child;
+mod costs;
 mod cpu;
 mod feed;
 mod figures;
@@ -39,7 +40,8 @@ const EXAMPLES: &str = "Examples:
   bench pipeline --gzip --json        the same with gzip, for a program
   bench memory                        peak memory by size of record
   bench feed                          a content feed of Office 365
-  bench startup --artefact ./bootstrap";
+  bench startup --artefact ./bootstrap
+  bench costs --markdown              what a deployment costs a month, for the README";
 
 /// Measures the pipeline beside its parts, its peak memory and the artefact's start.
 #[derive(Debug, Parser)]
@@ -68,6 +70,8 @@ enum Command {
     Feed(Artefact),
     /// Time from the start of the process to its first poll of the Lambda runtime API.
     Startup(Artefact),
+    /// What a deployment costs a month: measured ticks of the artefact, times prices, for three sizes of tenant.
+    Costs(costs::Order),
     #[command(hide = true)]
     Role {
         #[arg(value_enum)]
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Some(Command::Role { role }) => child::play(role),
+        Some(Command::Costs(order)) => costs::run(&order, arguments.json),
         command => measure(command).and_then(|figures| print(&figures, arguments.json)),
     };
     match outcome {
@@ -122,7 +127,7 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
         Some(Command::Startup(named)) => {
             figures.startup = Some(startup::measure(&startup::artefact(named.artefact)?)?);
         }
-        Some(Command::Role { .. }) => {}
+        Some(Command::Role { .. } | Command::Costs(_)) => {}
         None => {
             let size = PipelineSize { records: 100_000, rounds: 5 };
             for packing in [Packing::Plain, Packing::Gzip] {

@@ -28,10 +28,12 @@ const TIME: Duration = Duration::from_secs(300);
 /// The database looks at the form of a signature alone.
 const ANY_SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=benchmark/20260101/eu-central-1/dynamodb/aws4_request, \
                              SignedHeaders=host, Signature=0";
-const TABLE: &str = "state";
+/// The table of the state.
+pub const TABLE: &str = "state";
 /// Who is logged in.
 pub const TENANT: &str = "0b6ac2d5-3c5e-4b1f-9f0e-6a1d2c3b4e5f";
-const SECRETS: [&str; 2] = ["collector", "devo"];
+/// The secrets: the document, and Devo's.
+pub const SECRETS: [&str; 2] = ["collector", "devo"];
 
 /// What the executable is to do.
 #[derive(Debug)]
@@ -155,7 +157,7 @@ fn documents(job: &Job) -> (Value, Value) {
 }
 
 /// A database with an empty table, in memory.
-async fn start_database() -> Outcome<SocketAddr> {
+pub async fn start_database() -> Outcome<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let database = dynoxide::Database::memory()?;
@@ -169,19 +171,25 @@ async fn start_database() -> Outcome<SocketAddr> {
             {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"},
         ],
     });
+    ask_database(address, "CreateTable", &table).await?;
+    Ok(address)
+}
+
+/// The answer of the database to a call.
+pub async fn ask_database(address: SocketAddr, operation: &str, call: &Value) -> Outcome<Value> {
     let answer = reqwest::Client::builder()
         .no_proxy()
         .build()?
         .post(format!("http://{address}"))
         .header("content-type", "application/x-amz-json-1.0")
-        .header("x-amz-target", "DynamoDB_20120810.CreateTable")
+        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
         .header("x-amz-date", "20260101T000000Z")
         .header("authorization", ANY_SIGNATURE)
-        .body(table.to_string())
+        .body(call.to_string())
         .send()
         .await?;
     if !answer.status().is_success() {
-        return Err(format!("the table was not created: {}", answer.text().await?).into());
+        return Err(format!("{operation} was refused: {}", answer.text().await?).into());
     }
-    Ok(address)
+    Ok(answer.json().await?)
 }

@@ -94,6 +94,7 @@ impl Pipeline {
                 job_id: None,
             },
             warnings: Vec::new(),
+            certificates: Vec::new(),
         };
         let mut source = self.microsoft.source(Arc::new(Timestamp::now));
         let ports = Ports {

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails a test")]
 
+mod backfill;
 mod demo;
 mod feeds;
 mod live;
 mod look;
+mod on_premise;
 mod support;
