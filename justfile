@@ -37,6 +37,15 @@ bench *ARGS:
     cargo build --release -p lambda
     cargo run --release -p bench -- {{ARGS}}
 
-# The Lambda artefact.
-build:
+# What a month costs, computed from measured ticks.
+costs *ARGS:
     cargo build --release -p lambda
+    cargo run --release -p bench -- costs {{ARGS}}
+
+# The Lambda artefact, once for all functions.
+build *ARGS:
+    python3 infra/tools build {{ARGS}}
+
+# All of a deployment that can be proven without an account.
+deployment:
+    cargo test --release -p e2e deployment

@@ -215,7 +215,7 @@ fn the_readmes_table_of_services_is_what_is_declared() {
     let page = fs::read_to_string(workspace().join("README.md")).unwrap();
     let mut rows: Vec<Vec<String>> = page
         .lines()
-        .skip_while(|line| *line != "| input | service | function | Devo tag |")
+        .skip_while(|line| *line != "| input | service | function | Devo tag | permission |")
         .skip(2)
         .take_while(|line| line.starts_with('|'))
         .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect())
@@ -226,10 +226,11 @@ fn the_readmes_table_of_services_is_what_is_declared() {
             rows[index][0] = rows[index - 1][0].clone();
         }
     }
-    let declared: Vec<[&str; 3]> =
-        all_services().map(|service| [service.input, service.name, service.function]).collect();
-    let written: Vec<[&str; 3]> =
-        rows.iter().map(|row| [row[0].as_str(), row[1].as_str(), row[2].as_str()]).collect();
+    let declared: Vec<[&str; 4]> = all_services()
+        .map(|service| [service.input, service.name, service.function, service.permission])
+        .collect();
+    let written: Vec<[&str; 4]> =
+        rows.iter().map(|row| [row[0].as_str(), row[1].as_str(), row[2].as_str(), row[4].as_str()]).collect();
     assert_eq!(written, declared);
     for row in &rows {
         let promised = contract::promise(&row[2]).written_tag();

@@ -1,6 +1,7 @@
 //! The plays, one file a subject.
 
 mod architecture;
+mod deployment;
 mod events;
 mod failures_of_content;
 mod failures_of_devo;

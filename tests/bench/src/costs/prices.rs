@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn the_file_has_a_price_with_a_source_for_every_item() {
         let prices = Prices::read(None).unwrap();
-        assert_eq!(prices.prices.len(), 17);
+        assert_eq!(prices.prices.len(), 18);
         for (item, price) in &prices.prices {
             assert!(price.usd > 0.0 && price.per >= 1.0, "{item:?}");
             assert!(price.source.starts_with("https://"), "{item:?}");
