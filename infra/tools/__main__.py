@@ -138,9 +138,8 @@ def run_emulate(options: argparse.Namespace) -> int:
 def run_sam(arguments: list[str]) -> int:
     """`sam`, with its own arguments."""
     program = environment.program("sam", "sam")
-    os.environ.setdefault("SAM_CLI_TELEMETRY", "0")
     sys.stdout.flush()
-    os.execv(program, [str(program), *arguments])
+    os.execve(program[0], [*program, *arguments], {"SAM_CLI_TELEMETRY": "0"} | environment.surroundings())
 
 
 def run_tests(_: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The artefact: one executable, `bootstrap`, for all functions, in `target/lambda/bootstrap.zip`.
 
 zig links it against the C library of Lambda's Amazon Linux 2023, whatever this machine has. The same commit gives the same
-bytes with the same compiler: nothing of the machine goes in. Folders are cut from the paths in it, variables that change a
+bytes with the same compiler, and the same zip with the same zlib: nothing else of the machine goes in. Folders are cut from the paths in it, variables that change a
 build are kept away from it, and the zip holds a fixed date. `build --twice` proves it.
 """
 

@@ -110,7 +110,7 @@ def package(folder: Path, code: Code) -> dict[str, Any]:
 def run_sam(clone: Path, arguments: list[str]) -> None:
     """A command of sam in a copy of the clone."""
     sam = environment.program("sam", "sam")
-    outcome = subprocess.run([str(sam), *arguments], cwd=clone, capture_output=True, text=True, check=False)
+    outcome = subprocess.run([*sam, *arguments], cwd=clone, env=environment.surroundings(), capture_output=True, text=True, check=False)
     if outcome.returncode != 0:
         said = last_lines(outcome.stdout + outcome.stderr)
         remedy = "look at what sam says above"

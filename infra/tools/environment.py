@@ -18,9 +18,18 @@ from console import Problem, last_lines, progress
 from workspace import TOOLS, one_at_a_time, replace_file, target_folder
 
 
-def program(environment: str, name: str) -> Path:
-    """The path of an executable of one of the environments, which is made if it is not there."""
-    return ready(environment) / "bin" / name
+def program(environment: str, name: str) -> list[str]:
+    """The command that starts an executable of one of the environments, which is made if it is not there.
+
+    Started by its Python: the first line of a script cannot hold a path with spaces.
+    """
+    scripts = ready(environment) / "bin"
+    return [str(scripts / "python"), str(scripts / name)]
+
+
+def surroundings() -> dict[str, str]:
+    """The variables around, less those by which other packages would show through."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
 
 
 def ready(environment: str) -> Path:
@@ -41,7 +50,7 @@ def enter(environment: str) -> None:
     if Path(sys.prefix).resolve() == folder.resolve():
         return
     python = str(folder / "bin" / "python")
-    os.execv(python, [python, str(TOOLS), *sys.argv[1:]])
+    os.execve(python, [python, str(TOOLS), *sys.argv[1:]], surroundings())
 
 
 def fingerprint(pins: str) -> str:
@@ -79,8 +88,6 @@ def make(folder: Path, environment: str) -> None:
 
 def run(command: list[str], thing: str, remedy: str) -> None:
     """A step of the making."""
-    # Neither a user's own packages nor a surrounding environment may show through.
-    surroundings = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    outcome = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+    outcome = subprocess.run(command, env=surroundings(), capture_output=True, text=True, check=False)
     if outcome.returncode != 0:
         raise Problem(f"{thing}:\n{last_lines(outcome.stdout + outcome.stderr)}", remedy)

@@ -128,7 +128,7 @@ def report(outcome: subprocess.CompletedProcess[str], tool: str) -> list | dict:
 def run(environment_name: str, tool: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """A tool, in the root of the repository."""
     program = environment.program(environment_name, tool)
-    variables = os.environ | {
+    variables = environment.surroundings() | {
         "AWS_DEFAULT_REGION": REGION,
         "NO_COLOR": "1",
         "SAM_CLI_TELEMETRY": "0",
@@ -136,4 +136,4 @@ def run(environment_name: str, tool: str, arguments: list[str]) -> subprocess.Co
         "__SAM_CLI_APP_DIR": str(target_folder() / "tools" / "sam-notes"),
         "LOG_LEVEL": "ERROR",
     }
-    return subprocess.run([str(program), *arguments], cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    return subprocess.run([*program, *arguments], cwd=ROOT, env=variables, capture_output=True, text=True, check=False)

@@ -119,7 +119,16 @@ fn the_timers_role_starts_the_functions_of_this_stack_and_nothing_else() {
     assert_eq!(started, expected.iter().map(String::as_str).collect());
     let trusted = &role["AssumeRolePolicyDocument"]["Statement"][0];
     assert_eq!(trusted["Principal"], json!({"Service": "scheduler.amazonaws.com"}));
-    assert_eq!(trusted["Condition"]["StringEquals"]["aws:SourceAccount"], "<AWS::AccountId>");
+    assert_eq!(
+        trusted["Condition"],
+        json!({"StringEquals": {"aws:SourceAccount": "<AWS::AccountId>", "aws:SourceArn": "<TimersArn>"}})
+    );
+    // Whoever asks for the role is a timer of this stack's group.
+    let groups = resolved("template.yaml", &root(), "AWS::Scheduler::ScheduleGroup");
+    let name = groups["Timers"]["Name"].as_str().unwrap();
+    let nested = resolved("template.yaml", &root(), "AWS::CloudFormation::Stack");
+    let arn = "arn:<AWS::Partition>:scheduler:<AWS::Region>:<AWS::AccountId>:schedule-group";
+    assert_eq!(nested["Access"]["Parameters"]["TimersArn"], format!("{arn}/{name}"));
 }
 
 #[test]
@@ -172,43 +181,75 @@ fn of_alarms() -> Values<'static> {
     Values::of(deployment().template("infra/alarms.yaml")).with("Collector", "one")
 }
 
+/// What an alarm looks at: (namespace, metric, dimensions, statistic, period in seconds), and whether silence is filled
+/// with zeros.
+fn watched(alarm: &Value) -> ((&str, &str, &Value, &str, u64), bool) {
+    let text = |value: &'_ Value| value.as_str().map(str::to_owned);
+    let Some(metrics) = alarm["Metrics"].as_array() else {
+        let names = (alarm["Namespace"].as_str().unwrap(), alarm["MetricName"].as_str().unwrap());
+        let measure = (alarm["Statistic"].as_str().unwrap(), alarm["Period"].as_u64().unwrap());
+        return ((names.0, names.1, &alarm["Dimensions"], measure.0, measure.1), false);
+    };
+    let [filled, found] = metrics.as_slice() else { panic!("one metric and its filling: {alarm}") };
+    assert_eq!(text(&filled["Expression"]).unwrap(), format!("FILL({}, 0)", text(&found["Id"]).unwrap()));
+    assert_eq!((&filled["ReturnData"], &found["ReturnData"]), (&json!(true), &json!(false)), "{alarm}");
+    let stat = &found["MetricStat"];
+    let names =
+        (stat["Metric"]["Namespace"].as_str().unwrap(), stat["Metric"]["MetricName"].as_str().unwrap());
+    let measure = (stat["Stat"].as_str().unwrap(), stat["Period"].as_u64().unwrap());
+    ((names.0, names.1, &stat["Metric"]["Dimensions"], measure.0, measure.1), true)
+}
+
 #[test]
-fn alarms_are_few_and_watch_each_danger_by_metrics_that_have_one_dimension() {
+fn each_alarm_rings_when_it_says_and_a_silent_metric_counts_as_zero() {
+    const OWN: &str = NAMESPACE;
+    let (above, reaches, below) =
+        ("GreaterThanThreshold", "GreaterThanOrEqualToThreshold", "LessThanThreshold");
+    // (alarm, namespace, metric, statistic, seconds, periods, comparison, threshold, missing data, zeros filled in)
+    let table = [
+        ("Failures", OWN, "failures", "Sum", 1_800, 2, above, 0, "notBreaching", true),
+        ("Throttling", OWN, "quota_used_percent", "Maximum", 1_800, 2, reaches, 100, "notBreaching", false),
+        ("Lag", OWN, "lag_beyond_period_seconds", "Maximum", 1_800, 1, above, 7_200, "notBreaching", false),
+        ("NothingReceived", OWN, "received", "Sum", 86_400, 1, below, 1, "breaching", true),
+        ("DeadLetters", "AWS/SQS", "NumberOfMessagesSent", "Sum", 3_600, 1, above, 0, "notBreaching", true),
+        ("Certificate", OWN, "certificate_days", "Minimum", 86_400, 1, below, 30, "notBreaching", false),
+        ("Edge", OWN, "edge_hours", "Minimum", 3_600, 1, below, 48, "notBreaching", false),
+        ("LostUris", OWN, "lost_uris", "Sum", 3_600, 1, above, 0, "notBreaching", true),
+        ("Mismatch", OWN, "mismatch", "Sum", 3_600, 1, above, 0, "notBreaching", true),
+        ("TimersFail", "AWS/Scheduler", "TargetErrorCount", "Sum", 1_800, 2, above, 0, "notBreaching", true),
+    ];
     let alarms = alarms(&of_alarms());
     assert!(alarms.len() <= MOST_ALARMS, "{} alarms", alarms.len());
-    let mut watched = BTreeSet::new();
-    for (id, alarm) in &alarms {
-        let text = |name: &str| alarm[name].as_str().unwrap_or_else(|| panic!("{id} has no {name}"));
-        watched.insert(text("MetricName"));
-        if text("Namespace") == NAMESPACE {
-            assert!(METRICS.contains(&text("MetricName")), "{id}: {}", text("MetricName"));
-            assert_eq!(alarm["Dimensions"], json!([{"Name": "Collector", "Value": "one"}]), "{id}");
-        } else {
-            assert!(text("Namespace").starts_with("AWS/"), "{id}: {}", text("Namespace"));
-        }
-        assert!(text("AlarmDescription").len() > 100, "{id} says neither what it means nor what to do");
-        assert!(["breaching", "notBreaching"].contains(&text("TreatMissingData")), "{id}");
+    let known: BTreeSet<&str> = table.iter().map(|row| row.0).collect();
+    assert_eq!(alarms.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
+    for (id, namespace, metric, statistic, seconds, periods, comparison, threshold, missing, fills) in table {
+        let alarm = &alarms[id];
+        let dimension = match namespace {
+            "AWS/SQS" => json!([{"Name": "QueueName", "Value": "<DeadLettersName>"}]),
+            "AWS/Scheduler" => json!([{"Name": "ScheduleGroup", "Value": "one"}]),
+            _ => json!([{"Name": "Collector", "Value": "one"}]),
+        };
+        assert_eq!(
+            watched(alarm),
+            ((namespace, metric, &dimension, statistic, seconds), fills),
+            "what {id} looks at"
+        );
+        assert_eq!(
+            (&alarm["EvaluationPeriods"], &alarm["ComparisonOperator"], &alarm["Threshold"]),
+            (&json!(periods), &json!(comparison), &json!(threshold)),
+            "when {id} rings"
+        );
+        assert_eq!(alarm["TreatMissingData"], missing, "{id}");
+        assert!(alarm.get("DatapointsToAlarm").is_none(), "{id}");
+        let says = alarm["AlarmDescription"].as_str().unwrap();
+        assert!(says.len() > 100, "{id} says neither what it means nor what to do");
         assert!(alarm.get("AlarmActions").is_none(), "{id} tells nobody unless a topic is given");
     }
-    let unwatched: Vec<_> = METRICS.iter().filter(|metric| !watched.contains(*metric)).collect();
+    let unwatched: Vec<_> =
+        METRICS.iter().filter(|metric| !table.iter().any(|row| row.2 == **metric)).collect();
     assert!(unwatched.is_empty(), "watched by no alarm: {unwatched:?}");
-    // What the collector itself cannot measure: its crashes, and timers that start nothing.
-    for (namespace, dimension) in [
-        ("AWS/SQS", json!({"Name": "QueueName", "Value": "<DeadLettersName>"})),
-        ("AWS/Scheduler", json!({"Name": "ScheduleGroup", "Value": "one"})),
-    ] {
-        let watches =
-            |alarm: &Value| alarm["Namespace"] == namespace && alarm["Dimensions"] == json!([dimension]);
-        assert!(alarms.values().any(watches), "no alarm watches {dimension} of {namespace}");
-    }
     let nested = resolved("template.yaml", &root(), "AWS::CloudFormation::Stack");
     assert_eq!(nested["Alarms"]["Parameters"]["DeadLettersName"], "<DeadLetters.QueueName>");
-    // A day of silence is a danger even where the metric itself is silent.
-    let silence = alarms.values().find(|alarm| alarm["MetricName"] == "received").unwrap();
-    let periods = silence["Period"].as_u64().unwrap() * silence["EvaluationPeriods"].as_u64().unwrap();
-    assert_eq!((periods, &silence["TreatMissingData"]), (86_400, &json!("breaching")));
-    let lag = alarms.values().find(|alarm| alarm["MetricName"] == "lag_beyond_period_seconds").unwrap();
-    assert_eq!(lag["Threshold"], 7200);
 }
 
 #[test]

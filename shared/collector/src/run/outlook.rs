@@ -14,12 +14,16 @@ use super::errand::Role;
 const WHOLE: u64 = 100;
 
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
-    /// The outlook from this position.
+    /// The outlook from this position. A backfill that is asked for by itself says nothing of the live position, which may
+    /// stand still on purpose.
     pub(super) fn outlook(&self, position: &Checkpoint) -> Outlook {
-        let standing = Standing {
-            start: position.start_time_in_utc,
-            complete_to: position.complete_to_in_utc,
-            first_expiry: position.retry_queue.first_expiry_in_utc,
+        let standing = match &self.invocation.request.backfill {
+            Some(_) => Standing::default(),
+            None => Standing {
+                start: position.start_time_in_utc,
+                complete_to: position.complete_to_in_utc,
+                first_expiry: position.retry_queue.first_expiry_in_utc,
+            },
         };
         let must_wait = position.not_before_in_utc.is_some_and(|until| self.started < until);
         let used = if must_wait || self.report.throttled > 0 {

@@ -60,6 +60,18 @@ fn the_figures_are_those_of_what_is_committed() {
 }
 
 #[test]
+fn a_backfill_by_hand_of_a_service_that_stands_still_on_purpose_rings_no_alarm() {
+    let mut site = site();
+    site.tick();
+    site.pass(3 * 86_400);
+    let filled = site.visit(Visit::backfill("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", false));
+    assert_eq!(filled.status(), Status::UpToDate);
+    let figures = outlook(&filled);
+    assert_eq!((figures.lag_beyond_period_seconds, figures.edge_hours), (None, None));
+    assert_eq!(told(&filled, LATE), [0, 0, 0]);
+}
+
+#[test]
 fn a_tick_that_is_not_due_has_figures_and_one_without_a_position_has_none() {
     let mut site = site();
     site.settings.request_period = SignedDuration::from_hours(24);
