@@ -280,37 +280,26 @@ async fn a_subscription_that_somebody_disabled_is_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_next_page_on_another_host_ends_the_walk_and_the_token_is_not_shown_there() {
-    let elsewhere = Tenant::start(TenantConfig::default()).await.unwrap();
-    let (world, contents) = world().await;
-    let foreign = Fault::ForeignNextLink { host: elsewhere.base_url() };
-    world.tenant.script(vec![Rule::on_listing(world.content_type(), foreign)]);
-    let error = world.once(&json!({})).await.error();
-    assert_eq!(error.error_type, "PullError", "{}", error.message);
-    let names_host = error.message.contains(&elsewhere.base_url());
-    assert!(error.message.starts_with("[300] ") && names_host, "{}", error.message);
-    world.tenant.script(Vec::new());
-    assert_eq!(world.tick().await["status"], "up_to_date");
-    assert_arrived(&world, &records_of(&contents));
-    assert!(elsewhere.requests().is_empty(), "the other host was asked");
-    world.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn content_on_another_host_ends_the_walk_and_is_never_asked_for_there() {
-    let elsewhere = Tenant::start(TenantConfig::default()).await.unwrap();
-    let (world, contents) = world().await;
-    let foreign = Fault::ForeignContentUri { host: elsewhere.base_url() };
-    world.tenant.script(vec![Rule::on_listing(world.content_type(), foreign).page(PageKind::First)]);
-    let error = world.once(&json!({})).await.error();
-    assert_eq!(error.error_type, "PullError", "{}", error.message);
-    let names_host = error.message.contains(&elsewhere.base_url());
-    assert!(error.message.starts_with("[300] ") && names_host, "{}", error.message);
-    world.tenant.script(Vec::new());
-    assert_eq!(world.tick().await["status"], "up_to_date");
-    assert_arrived(&world, &records_of(&contents));
-    assert!(elsewhere.requests().is_empty(), "the other host was asked");
-    world.close().await;
+async fn a_link_to_another_host_ends_the_walk_and_the_token_is_not_shown_there() {
+    let links: [fn(String, ContentType) -> Rule; 2] = [
+        |host, feed| Rule::on_listing(feed, Fault::ForeignNextLink { host }),
+        |host, feed| Rule::on_listing(feed, Fault::ForeignContentUri { host }).page(PageKind::First),
+    ];
+    join_all(links.into_iter().map(|rule| async move {
+        let elsewhere = Tenant::start(TenantConfig::default()).await.unwrap();
+        let (world, contents) = world().await;
+        world.tenant.script(vec![rule(elsewhere.base_url(), world.content_type())]);
+        let error = world.once(&json!({})).await.error();
+        assert_eq!(error.error_type, "PullError", "{}", error.message);
+        let names_host = error.message.contains(&elsewhere.base_url());
+        assert!(error.message.starts_with("[300] ") && names_host, "{}", error.message);
+        world.tenant.script(Vec::new());
+        assert_eq!(world.tick().await["status"], "up_to_date");
+        assert_arrived(&world, &records_of(&contents));
+        assert!(elsewhere.requests().is_empty(), "the other host was asked");
+        world.close().await;
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
