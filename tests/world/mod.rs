@@ -104,6 +104,8 @@ impl World {
     /// The same at a tenant of another kind.
     pub async fn with(service: &'static Service, config: TenantConfig) -> Self {
         static WORLDS: AtomicU64 = AtomicU64::new(1);
+        // Making it may take minutes, and a world's records are as old as they are.
+        artefacts::bootstrap();
         let id = format!("w{}", WORLDS.fetch_add(1, Ordering::SeqCst));
         let (tenant, secrets) = (Tenant::start(config).await.unwrap(), Secrets::start().await.unwrap());
         let to_dynamodb = Wire::to(parties::dynamodb()).await;
