@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::Request;
@@ -11,7 +11,7 @@ use crate::outlook::Outlook;
 use crate::window::Window;
 
 /// How an invocation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Everything up to now was read.
@@ -30,6 +30,22 @@ pub enum Status {
     Retired,
     /// Nothing was sent or written.
     DryRun,
+}
+
+impl Status {
+    /// The word that answers have for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::UpToDate => "up_to_date",
+            Self::More => "more",
+            Self::Throttled => "throttled",
+            Self::NotDue => "not_due",
+            Self::Disabled => "disabled",
+            Self::Locked => "locked",
+            Self::Retired => "retired",
+            Self::DryRun => "dry_run",
+        }
+    }
 }
 
 /// The answer.

@@ -8,10 +8,10 @@
 //! The timer's time is never used: a missed tick costs nothing.
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A span of event time; both ends are whole seconds and belong to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Its start.
     pub from: Timestamp,

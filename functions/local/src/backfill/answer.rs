@@ -3,46 +3,10 @@
 //! The function may be of another release than this command, so members that are unknown here are passed over, and
 //! counts that are absent there are 0.
 
-use jiff::Timestamp;
+use collector::report::Status;
+use collector::window::Window;
 use serde::Deserialize;
 use serde_json::Value;
-
-/// How an invocation says it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    UpToDate,
-    More,
-    Throttled,
-    NotDue,
-    Disabled,
-    Locked,
-    Retired,
-    DryRun,
-}
-
-impl Status {
-    /// The word of the answer.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::UpToDate => "up_to_date",
-            Self::More => "more",
-            Self::Throttled => "throttled",
-            Self::NotDue => "not_due",
-            Self::Disabled => "disabled",
-            Self::Locked => "locked",
-            Self::Retired => "retired",
-            Self::DryRun => "dry_run",
-        }
-    }
-}
-
-/// The span of event time that an invocation read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Span {
-    pub from: Timestamp,
-    pub to: Timestamp,
-}
 
 /// The answer of an invocation.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -52,7 +16,7 @@ pub struct Answer {
     #[serde(default)]
     pub devo_pulling_id: Option<String>,
     #[serde(default)]
-    pub window: Option<Span>,
+    pub window: Option<Window>,
     #[serde(flatten)]
     pub counts: Counts,
     #[serde(default)]

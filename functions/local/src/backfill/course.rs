@@ -9,10 +9,11 @@
 use std::time::Duration;
 
 use collector::event::Backfill;
+use collector::report::Status;
 use collector::run::BACKFILL_PREFIX;
 use jiff::Timestamp;
 
-use super::answer::{Answer, FunctionError, Status};
+use super::answer::{Answer, FunctionError};
 use super::aws::Failure;
 
 /// Failures in a row that may pass by themselves.

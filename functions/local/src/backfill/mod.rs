@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use collector::error::{Error, ErrorType, code};
 use collector::event::{Backfill, Request};
+use collector::window::Window;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use local_host::log;
@@ -23,7 +24,7 @@ use crate::cli::BackfillArgs;
 use crate::outcome::{Ending, fail, refuse, warn};
 use crate::table::grouped;
 
-use answer::{Answer, Span};
+use answer::Answer;
 use aws::Aws;
 use course::{Course, Event, Next};
 use tally::{Tally, Verdict};
@@ -193,7 +194,7 @@ fn line(event: Event, answer: &Answer) -> String {
         Event::Backfill => "",
         Event::Tick => " (tick)",
     };
-    let window = answer.window.map_or_else(String::new, |Span { from, to }| format!(" {from} to {to},"));
+    let window = answer.window.map_or_else(String::new, |Window { from, to }| format!(" {from} to {to},"));
     format!(
         "{}{asked}:{window} {} requests, {} received, {} duplicates, {} delivered",
         answer.status.word(),

@@ -99,13 +99,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if !self.is_live() {
             return;
         }
-        let status = ended.as_ref().ok().and_then(|status| serde_json::to_value(status).ok());
         self.next.last_error = ended.as_ref().err().map(ToString::to_string);
-        self.next.last_result = Some(match (status, ended) {
-            (Some(serde_json::Value::String(word)), _) => word,
-            (_, Err(error)) => error.error_type.as_str().to_owned(),
-            (_, Ok(_)) => String::new(),
-        });
+        let word = ended.as_ref().map_or_else(|error| error.error_type.as_str(), |status| status.word());
+        self.next.last_result = Some(word.to_owned());
     }
 
     /// The last commit's rows: the hashes of its records and, where it pays, a merge of older rows.
