@@ -72,6 +72,8 @@ pub struct ScriptedSource<'a> {
     pub quota_used_percent: Option<u64>,
     /// How much time each page takes, on which clock.
     pub pace: Option<(TestClock, SignedDuration)>,
+    /// Answers that asked for patience.
+    pub throttled: u64,
     /// What it was told at the beginning; it tells the next invocation the same.
     pub preparation: Option<Preparation>,
 }
@@ -90,6 +92,7 @@ impl<'a> ScriptedSource<'a> {
             warning: None,
             quota_used_percent: None,
             pace: None,
+            throttled: 0,
             preparation: None,
         }
     }
@@ -116,6 +119,7 @@ impl Source for ScriptedSource<'_> {
             }
             Some(PageFault::TooHeavy) => return Err(SourceError::TooHeavy(failure)),
             Some(PageFault::Throttled(seconds)) => {
+                self.throttled += 1;
                 return Err(SourceError::Throttled { until: self.now + SignedDuration::from_secs(seconds) });
             }
             Some(PageFault::Fatal) => return Err(SourceError::Fatal(failure)),
@@ -182,7 +186,7 @@ impl Source for ScriptedSource<'_> {
     fn stats(&self) -> SourceStats {
         SourceStats {
             requests: self.requests.len() as u64,
-            throttled: 0,
+            throttled: self.throttled,
             quota_used_percent: self.quota_used_percent,
         }
     }
