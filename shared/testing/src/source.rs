@@ -31,6 +31,8 @@ pub enum PageFault {
     TooHeavy,
     /// Come back in so many seconds.
     Throttled(i64),
+    /// The collector's own limit has no turn for so many seconds: nothing is sent.
+    NoTurn(i64),
     /// A failure for good.
     Fatal,
     /// No page by then.
@@ -107,6 +109,11 @@ impl Source for ScriptedSource<'_> {
 
     async fn page(&mut self, request: &PageRequest) -> Result<Page, SourceError> {
         step().await;
+        if let Some(Some(PageFault::NoTurn(seconds))) = self.faults.front() {
+            let until = self.now + SignedDuration::from_secs(*seconds);
+            self.faults.pop_front();
+            return Err(SourceError::Throttled { until });
+        }
         self.requests.push(request.clone());
         if let Some((clock, span)) = &self.pace {
             clock.pass(*span);
