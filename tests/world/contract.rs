@@ -17,6 +17,7 @@ pub const ANSWER_KEYS: [&str; 20] = [
     "failed",
     "sent",
     "late",
+    "late_sweep_period_in_seconds",
     "bytes_sent",
     "failed_uris",
     "throttled",
