@@ -164,7 +164,7 @@ fn a_period_that_cannot_be_kept_is_stretched_and_told_once_a_day() {
         periods.extend(seen.outcome.report.late_sweep_period_in_seconds);
         if seen.warnings().contains(words) {
             assert!(seen.warnings().contains("late_sweep_range_in_seconds"));
-            warned.push(site.now().to_string()[..10].to_owned());
+            warned.push(site.now().strftime("%F").to_string());
         }
     }
     assert!(periods.iter().any(|period| *period > 2 * HOUR), "{periods:?}");

@@ -1,7 +1,7 @@
 //! The late sweep of a content feed: it lists again, and fetches only what is new.
 
 use collector::report::Status;
-use collector::settings::RequestRate;
+use collector::settings::{MemoryLimits, RequestRate};
 use jiff::SignedDuration;
 use testing::content_site::{ContentSite, Who};
 use testing::site::{Seen, Visit};
@@ -117,4 +117,13 @@ fn the_service_that_retries_has_nothing_to_sweep() {
         assert_eq!((seen.status(), seen.outcome.report.requests), (Status::UpToDate, 0));
     }
     assert_eq!(site.checkpoint(Who::Retry).get("late_sweep"), None);
+}
+
+#[test]
+fn a_memory_that_is_full_forgets_records_and_still_no_blob_is_fetched_again() {
+    let mut site = site();
+    site.mail.memory = Some(MemoryLimits { most: 6, least: 1 });
+    let seen = ticks(&site, 36);
+    assert!(seen.iter().any(|tick| tick.warnings().contains("memory is full")));
+    check_all_came_once(&site);
 }
