@@ -39,7 +39,7 @@ async fn ticks_until(world: &World, is_wished: impl Fn(&Value) -> bool) -> Value
 async fn records_that_become_available_hours_late_come_once_and_are_counted_as_late() {
     let world = world("graph-directory-audits", 1).await;
     let mut emitted: Vec<String> =
-        (1..20).map(|hour| world.emit(hour.unsigned_abs(), ago(hours(hour)))).collect();
+        (1..20_i64).map(|hour| world.emit(hour.unsigned_abs(), ago(hours(hour)))).collect();
     emitted.push(world.emit(100, ago(SignedDuration::from_mins(2))));
     let first = world.tick().await;
     assert_eq!((&first["delivered"], &first["late"]), (&json!(20), &json!(0)), "{first}");
@@ -56,8 +56,7 @@ async fn records_that_become_available_hours_late_come_once_and_are_counted_as_l
     assert_arrived(&world, &emitted);
     // The position is that of the newest record, and the next sweep finds nothing.
     assert_eq!(found["last_event_time_in_utc"], first["last_event_time_in_utc"]);
-    let next = ticks_until(&world, |answer| !answer["late_sweep_period_in_seconds"].is_null()).await;
-    assert!(next["late_sweep_period_in_seconds"].as_i64() >= Some(1), "{next}");
+    ticks_until(&world, |answer| answer["late_sweep_period_in_seconds"].is_u64()).await;
     assert_arrived(&world, &emitted);
     let rows = world.table.rows().await;
     let booked: u64 = rows.iter().filter_map(|row| row["late"].as_u64()).sum();

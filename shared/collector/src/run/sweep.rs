@@ -71,7 +71,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             self.next.late_sweep = Default::default();
             return false;
         }
-        let now = whole_second(self.started);
+        let now = self.started;
         let start = self.next.start_time_in_utc.unwrap_or(now);
         let known = &self.next.late_sweep;
         // A release without sweeps may have restarted the service meanwhile.
@@ -84,7 +84,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return false;
         };
         // One from after now was noted by a clock that was wrong.
-        if last <= self.started && due_after(last, period) > self.started {
+        if last <= now && due_after(last, period) > now {
             return false;
         }
         let near = plan(&self.reached(), &self.bounds(self.settings.window_max, self.now())).window.from;
