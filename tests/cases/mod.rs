@@ -13,6 +13,7 @@ mod feeds;
 mod handlers;
 mod kills;
 mod kills_of_feeds;
+mod late_sweep;
 mod on_premise;
 mod payloads;
 mod payloads_of_feeds;

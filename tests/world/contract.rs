@@ -4,7 +4,7 @@ use serde_json::Value;
 use simulator::tenant::{ContentType, Endpoint};
 
 /// Every key of an answer, in order.
-pub const ANSWER_KEYS: [&str; 20] = [
+pub const ANSWER_KEYS: [&str; 21] = [
     "service",
     "status",
     "devo_pulling_id",
@@ -17,6 +17,7 @@ pub const ANSWER_KEYS: [&str; 20] = [
     "failed",
     "sent",
     "late",
+    "late_sweep_period_in_seconds",
     "bytes_sent",
     "failed_uris",
     "throttled",

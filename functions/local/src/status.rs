@@ -46,7 +46,7 @@ pub async fn status(arguments: &StatusArgs, families: &[&'static Family]) -> End
 }
 
 fn show(all: &[ServiceStatus], retriers: &[&Service]) {
-    let numbers = ["lag", "received", "dropped", "delivered", "retries"];
+    let numbers = ["lag", "received", "dropped", "delivered", "late", "swept every", "retries"];
     let header = [
         "service",
         "newest record",
@@ -54,6 +54,8 @@ fn show(all: &[ServiceStatus], retriers: &[&Service]) {
         "received",
         "dropped",
         "delivered",
+        "late",
+        "swept every",
         "retries",
         "last pull",
         "last result",
@@ -77,12 +79,17 @@ fn show(all: &[ServiceStatus], retriers: &[&Service]) {
             grouped(counts.received),
             grouped(counts.duplicates),
             grouped(counts.delivered),
+            grouped(counts.late),
+            one.late_sweep_period_in_seconds.map_or_else(|| "-".to_owned(), duration),
             grouped(one.pending_retries),
             time(one.last_pull_in_utc),
             result,
         ]);
     }
-    anstream::println!("{services}\nreceived, dropped and delivered are those of the last 24 hours");
+    anstream::println!(
+        "{services}\nreceived, dropped, delivered and late are those of the last 24 hours; late are \
+         those of the delivered that came later than the look-back and were found by the late sweep"
+    );
     for retrier in retriers {
         let function = retrier.function;
         anstream::println!(

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -66,6 +66,53 @@ impl Walk {
         self.read_at = None;
         self.next_link = None;
         self.waits = false;
+    }
+}
+
+/// The late sweep: hours that were read before and are read again, for what came late.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateSweep {
+    /// Before the first one: since when the service waits for it, up to date.
+    #[serde(default, rename = "waits_since_in_utc", skip_serializing_if = "Option::is_none")]
+    pub waits_since: Option<Timestamp>,
+    /// When the last one began.
+    #[serde(default, rename = "began_in_utc", skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
+    /// When the one before began.
+    #[serde(default, rename = "previous_began_in_utc", skip_serializing_if = "Option::is_none")]
+    pub previous_began: Option<Timestamp>,
+    /// Where the last one ends; absent once it is complete.
+    #[serde(default, rename = "ends_at_in_utc", skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
+    /// Its walk; nothing of it is left once it is complete.
+    #[serde(flatten)]
+    pub walk: Walk,
+}
+
+impl LateSweep {
+    /// One that begins now and reads what lies within the span, which may hold nothing.
+    pub fn begun(&self, now: Timestamp, span: Window) -> Self {
+        let previous_began = self.began.filter(|instant| *instant <= now);
+        let is_empty = span.to <= span.from;
+        let walk = Walk { cursor: (!is_empty).then_some(span.from), ..Walk::default() };
+        let ends_at = (!is_empty).then_some(span.to);
+        Self { waits_since: None, began: Some(now), previous_began, ends_at, walk }
+    }
+
+    /// The last one is at its end.
+    pub fn complete(&mut self) {
+        self.ends_at = None;
+        self.walk = Walk::default();
+    }
+
+    /// The time between the beginnings of the last two.
+    pub fn period(&self) -> Option<SignedDuration> {
+        Some(self.began?.duration_since(self.previous_began?))
+    }
+
+    /// There never was one, and none is waited for.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -128,6 +175,9 @@ pub struct Checkpoint {
     /// The walk through the live windows.
     #[serde(flatten)]
     pub walk: Walk,
+    /// The walk through hours that are read again.
+    #[serde(default, skip_serializing_if = "LateSweep::is_unknown")]
+    pub late_sweep: LateSweep,
     /// When the last pull began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pull_in_utc: Option<Timestamp>,
@@ -220,6 +270,7 @@ impl Checkpoint {
         self.complete_to_in_utc = None;
         self.fresh_since_in_utc = None;
         self.walk = Walk::default();
+        self.late_sweep = LateSweep::default();
         self.retry_queue = Queue::default();
         self.remembered = 0;
         self.last_pull_in_utc = None;

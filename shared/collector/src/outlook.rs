@@ -187,6 +187,8 @@ pub enum Matter {
     Edge,
     /// The request quota is used up.
     Quota,
+    /// Late records are looked for less often than they should be.
+    Sweep,
     /// This certificate is about to end.
     Certificate(Certificate),
 }

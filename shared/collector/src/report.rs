@@ -57,9 +57,9 @@ pub struct Report {
     pub status: Status,
     /// Epoch milliseconds of the pull cycle, as sent with every record; null when nothing was pulled.
     pub devo_pulling_id: Option<String>,
-    /// From the start of the first to the end of the last window.
+    /// From the start of the first to the end of the last window, those of the late sweep left out.
     pub window: Option<Window>,
-    /// Windows completed.
+    /// Windows completed, those of the late sweep left out.
     pub windows: u64,
     /// Requests to the API.
     pub requests: u64,
@@ -73,8 +73,10 @@ pub struct Report {
     pub failed: u64,
     /// Events delivered, after flattening.
     pub sent: u64,
-    /// Records that only the late sweep found.
+    /// Records that only the late sweep found; `delivered` counts them, too.
     pub late: u64,
+    /// Seconds between the beginnings of the last two late sweeps; null before the second, and while they are off.
+    pub late_sweep_period_in_seconds: Option<i64>,
     /// Bytes of frames delivered, before compression.
     pub bytes_sent: u64,
     /// Content URIs that failed and wait in the retry queue, those that failed once more included.
@@ -118,6 +120,7 @@ impl Report {
             failed: 0,
             sent: 0,
             late: 0,
+            late_sweep_period_in_seconds: None,
             bytes_sent: 0,
             failed_uris: 0,
             lost_uris: 0,

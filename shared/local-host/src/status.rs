@@ -35,6 +35,8 @@ pub struct ServiceStatus {
     pub last_result: Option<String>,
     /// The last pull's error, `[code] message`.
     pub last_error: Option<String>,
+    /// Seconds between the beginnings of the last two late sweeps; null before the second, and while they are off.
+    pub late_sweep_period_in_seconds: Option<i64>,
     /// Earliest instant of the next request, where the API asked for patience.
     pub not_before_in_utc: Option<Timestamp>,
     /// Request id of the invocation that is at work.
@@ -60,6 +62,8 @@ pub struct Ledger {
     pub delivered: u64,
     /// Records whose delivery failed; they came again.
     pub failed: u64,
+    /// Records delivered that only the late sweep found.
+    pub late: u64,
     /// Bytes of frames delivered, before compression.
     pub bytes_sent: u64,
     /// Content URIs whose content cannot be had any more.
@@ -108,6 +112,7 @@ pub async fn read(
         last_pull_in_utc: checkpoint.last_pull_in_utc,
         last_result: checkpoint.last_result.clone(),
         last_error: checkpoint.last_error.clone(),
+        late_sweep_period_in_seconds: sweep_period(&checkpoint, settings),
         not_before_in_utc: checkpoint.not_before_in_utc.filter(|instant| *instant > now),
         running: checkpoint.lease_owner.clone().filter(|_| holds_lease),
         last_24_hours: sum(&ledger_rows, &checkpoint, &first_hour),
@@ -131,6 +136,11 @@ pub async fn pending_retries(state: Option<&impl StateStore>, settings: &Setting
         pending += checkpoint_of(state, &feed.partition()).await?.retry_queue.waiting;
     }
     Ok(pending)
+}
+
+fn sweep_period(checkpoint: &Checkpoint, settings: &Settings) -> Option<i64> {
+    let is_on = !settings.late_sweep_period.is_zero();
+    checkpoint.late_sweep.period().filter(|_| is_on).map(|period| period.as_secs())
 }
 
 async fn checkpoint_of(state: Option<&impl StateStore>, partition: &str) -> Result<Checkpoint, Error> {
@@ -168,6 +178,7 @@ fn sum(rows: &[Row], checkpoint: &Checkpoint, first_hour: &str) -> Ledger {
         duplicates: total("duplicates"),
         delivered: total("delivered"),
         failed: total("failed"),
+        late: total("late"),
         bytes_sent: total("bytes_sent"),
         lost_uris: total("lost_uris"),
     }

@@ -31,6 +31,8 @@ pub enum PageFault {
     TooHeavy,
     /// Come back in so many seconds.
     Throttled(i64),
+    /// The collector's own limit has no turn for so many seconds: nothing is sent.
+    NoTurn(i64),
     /// A failure for good.
     Fatal,
     /// No page by then.
@@ -72,6 +74,8 @@ pub struct ScriptedSource<'a> {
     pub quota_used_percent: Option<u64>,
     /// How much time each page takes, on which clock.
     pub pace: Option<(TestClock, SignedDuration)>,
+    /// Answers that asked for patience.
+    pub throttled: u64,
     /// What it was told at the beginning; it tells the next invocation the same.
     pub preparation: Option<Preparation>,
 }
@@ -90,6 +94,7 @@ impl<'a> ScriptedSource<'a> {
             warning: None,
             quota_used_percent: None,
             pace: None,
+            throttled: 0,
             preparation: None,
         }
     }
@@ -104,6 +109,11 @@ impl Source for ScriptedSource<'_> {
 
     async fn page(&mut self, request: &PageRequest) -> Result<Page, SourceError> {
         step().await;
+        if let Some(Some(PageFault::NoTurn(seconds))) = self.faults.front() {
+            let until = self.now + SignedDuration::from_secs(*seconds);
+            self.faults.pop_front();
+            return Err(SourceError::Throttled { until });
+        }
         self.requests.push(request.clone());
         if let Some((clock, span)) = &self.pace {
             clock.pass(*span);
@@ -116,6 +126,7 @@ impl Source for ScriptedSource<'_> {
             }
             Some(PageFault::TooHeavy) => return Err(SourceError::TooHeavy(failure)),
             Some(PageFault::Throttled(seconds)) => {
+                self.throttled += 1;
                 return Err(SourceError::Throttled { until: self.now + SignedDuration::from_secs(seconds) });
             }
             Some(PageFault::Fatal) => return Err(SourceError::Fatal(failure)),
@@ -182,7 +193,7 @@ impl Source for ScriptedSource<'_> {
     fn stats(&self) -> SourceStats {
         SourceStats {
             requests: self.requests.len() as u64,
-            throttled: 0,
+            throttled: self.throttled,
             quota_used_percent: self.quota_used_percent,
         }
     }

@@ -14,8 +14,9 @@ use crate::error::Error;
 use crate::event::Backfill;
 use crate::memory::{Bucket, Load, Memory};
 use crate::ports::{Row, Sink, Source, StateStore, Write};
-use crate::window::{Bounds, Window, earlier, later, plan, whole_second};
+use crate::window::{Window, earlier, later, plan, whole_second};
 
+use super::course::Course;
 use super::{Run, Stop, proof};
 
 /// Key prefix of backfills, `request#{from}#{to}#{resend}`, and of requests for one, which end in `#{nonce}`. It sorts
@@ -254,13 +255,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if is_warm || walk.window().is_some() || walk.cursor.is_some() {
             return None;
         }
-        let bounds = Bounds {
-            start: self.next.start_time_in_utc?,
-            oldest: earlier(self.started, self.settings.service.window.retention),
-            max: self.settings.window_max,
-            lookback: self.settings.lookback,
-            now: self.started,
-        };
+        let bounds = self.bounds(self.settings.window_max, self.started);
         let from = plan(&self.reached(), &bounds).window.from;
         if self.settings.service.query.is_content() {
             return Some(self.warm.memory.load_content_from(from, self.started));
@@ -281,14 +276,14 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// The backfill at hand is complete: that is committed before anything else is read.
     pub(super) async fn close_backfill(&mut self) -> Result<(), Stop> {
         let now = self.now();
-        if let Some(open) = &mut self.backfill {
+        if let Some(open) = self.course.backfill_mut() {
             open.is_complete = true;
             open.finished_at = Some(now);
             open.walk = Walk::default();
         }
         let rows = self.rows_to_write().await;
         self.ship_with(rows).await.map_err(Stop::Broken)?;
-        self.backfill = None;
+        self.course = Course::Live;
         Ok(())
     }
 }

@@ -60,6 +60,8 @@ pub(super) fn first_20(nonce: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) records: u64,
+    /// Those among them that the late sweep found.
+    pub(super) late: u64,
     pub(super) events: u64,
     pub(super) bytes: usize,
     /// Events by index of their tag.
@@ -165,7 +167,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             self.next.source_memo = self.ports.source.memo();
         }
         writes.extend(self.batch.queue.iter().cloned());
-        writes.extend(self.backfill.iter().flat_map(super::backfill::Open::writes));
+        writes.extend(self.course.backfill().into_iter().flat_map(super::backfill::Open::writes));
         self.book(&mut writes);
         let commit = Commit {
             partition: self.settings.partition(),
@@ -181,6 +183,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     fn batch_is_committed(&mut self, writes: &[Write]) {
         let batch = std::mem::take(&mut self.batch);
         self.report.delivered += batch.records;
+        self.report.late += batch.late;
         self.report.sent += batch.events;
         self.report.failed_uris += batch.failed_uris;
         self.report.lost_uris += batch.lost_uris;
@@ -190,7 +193,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
         self.mark_booked();
         self.warm.memory.committed(writes);
-        if let Some(open) = &mut self.backfill {
+        if let Some(open) = self.course.backfill_mut() {
             open.committed(writes);
         }
     }

@@ -39,7 +39,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 wanted.push(listed);
             }
         }
-        self.fetch_all(wanted, self.work_until()).await
+        let more = self.keep_to_share(&mut wanted);
+        self.fetch_all(wanted, self.fetch_until()).await?;
+        more.map_or(Ok(()), Err)
     }
 
     /// Fetches blobs side by side and settles each; out of time at `deadline`.

@@ -9,6 +9,7 @@ use crate::story::{self, Level, Line};
 use crate::window::later;
 
 use super::batch::Purpose;
+use super::course::Course;
 use super::errand::Role;
 use super::{Outcome, Run, Stop, proof};
 
@@ -32,7 +33,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) async fn finish(&mut self, end: Result<(), Stop>) -> Result<Status, Error> {
         self.count_requests();
         let ended = match end {
-            Ok(()) => Ok(self.status_when_done()),
+            Ok(()) | Err(Stop::OutOfShare) => Ok(self.status_when_done()),
             Err(Stop::OutOfTime) => {
                 self.narrow_what_stalls();
                 Ok(Status::More)
@@ -180,7 +181,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// Commits the checkpoint alone, the lease given back. Nothing was sent, so it says nothing new about records.
     async fn commit_position(&mut self) -> Result<(), Error> {
-        self.backfill = None;
+        self.course = Course::Live;
         self.free_lease();
         let commit = self.build_commit(Vec::new(), Purpose::GiveBack)?;
         let nothing = proof::nothing_sent(self.ports.sink);
@@ -262,6 +263,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.report.last_event_time_in_utc = self.committed.last_event_time_in_utc;
         let complete_to = self.committed.complete_to_in_utc;
         self.report.lag_seconds = complete_to.map(|instant| self.now().duration_since(instant).as_secs());
+        self.report.late_sweep_period_in_seconds = self.sweep_period_achieved();
         self.report.outlook = self.outlook(&self.committed);
         self.report.elapsed_ms = self.elapsed_ms();
         let Report { received, duplicates, delivered, failed, .. } = self.report;

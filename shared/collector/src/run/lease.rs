@@ -17,6 +17,7 @@ use crate::window::{earlier, later, whole_second};
 
 use super::backfill::Open;
 use super::batch::{Batch, first_20};
+use super::course::Course;
 use super::errand::Role;
 use super::finish::LONGEST_PATIENCE;
 use super::{Invocation, PagesOfWalk, Ports, Run, Warm, proof};
@@ -27,6 +28,11 @@ const DEFAULT_START: SignedDuration = SignedDuration::from_hours(24);
 const EARLIEST: SignedDuration = SignedDuration::from_secs(60);
 /// How often the lease is asked for when the store does not say whether it gave it.
 const TRIES: u32 = 3;
+
+/// When something with this period is due again.
+pub(super) fn due_after(last: Timestamp, period: SignedDuration) -> Timestamp {
+    later(last, period - (period / 10).min(EARLIEST))
+}
 
 impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     pub(super) fn new(
@@ -45,7 +51,8 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             hash_key: HashKey::from_hex(&invocation.fresh_hash_key).unwrap_or_default(),
             committed: Checkpoint::default(),
             next: Checkpoint::default(),
-            backfill: None,
+            course: Course::Live,
+            pulled_before: None,
             batch: Batch::default(),
             tags: Tags::new(settings),
             messages: Messages::new(settings.environment.as_deref(), &pulling_id),
@@ -211,7 +218,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             return None;
         }
         let period = self.settings.request_period;
-        let due = |last: Timestamp| later(last, period - (period / 10).min(EARLIEST));
+        let due = |last: Timestamp| due_after(last, period);
         // A pull from after now was noted by a clock that was wrong.
         let last = self.next.last_pull_in_utc.filter(|last| *last <= self.started);
         last.is_some_and(|instant| due(instant) > self.started).then_some(Status::NotDue)

@@ -49,6 +49,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let batch = &self.batch;
         let open = [
             ("delivered", batch.records),
+            ("late", batch.late),
             ("sent", batch.events),
             ("bytes_sent", batch.bytes as u64),
             ("failed_uris", batch.failed_uris),

@@ -10,6 +10,7 @@
 mod backfill;
 mod batch;
 mod content;
+mod course;
 mod errand;
 mod finish;
 mod lease;
@@ -19,6 +20,7 @@ mod page;
 mod proof;
 mod queue;
 mod recover;
+mod sweep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -26,7 +28,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use futures::future::join;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::checkpoint::{Checkpoint, Counts, Walk};
+use crate::checkpoint::{Checkpoint, Counts};
 use crate::error::{Error, ErrorType, code};
 use crate::event::Request;
 use crate::memory::Memory;
@@ -39,10 +41,11 @@ use crate::record::HashKey;
 use crate::report::{Report, Status};
 use crate::settings::Settings;
 use crate::story::{Identity, Line};
-use crate::window::{Bounds, Reached, Window, complete, earlier, later, plan, whole_second};
+use crate::window::{Window, earlier, later};
 
 use backfill::Open;
 use batch::Batch;
+use course::Course;
 use errand::Role;
 use recover::Recovered;
 
@@ -141,6 +144,8 @@ const SAME_PAGE_TOO_OFTEN: u32 = 20;
 enum Stop {
     /// The time is used up.
     OutOfTime,
+    /// The late sweep has used its share of requests or time: it rests until the next tick.
+    OutOfShare,
     /// The API asks to come back later.
     Throttled(Timestamp),
     /// There is nothing to read yet, for this reason; the position stays.
@@ -163,8 +168,9 @@ struct Run<'a, S, K, T> {
     committed: Checkpoint,
     /// What it will hold once the open batch is committed.
     next: Checkpoint,
-    /// The backfill that is walked instead of the live windows.
-    backfill: Option<Open>,
+    course: Course,
+    /// When the last pull before this one began.
+    pulled_before: Option<Timestamp>,
     batch: Batch,
     tags: Tags,
     messages: Messages,
@@ -220,6 +226,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             return left.map(|()| idle);
         }
         self.report.devo_pulling_id = Some(self.pulling_id.clone());
+        self.pulled_before = self.next.last_pull_in_utc;
         self.note_pull();
         self.next.not_before_in_utc = None;
         let end = if is_retry { self.retry_feeds().await } else { self.pull_all(backfills).await };
@@ -240,7 +247,8 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         join(self.ports.source.prepare(&preparation), self.ports.sink.prepare()).await.0
     }
 
-    /// The live windows first, then each open backfill; a backfill that was asked for by itself goes alone.
+    /// The live windows first, then the late sweep, then each open backfill; a backfill that was asked for by itself goes
+    /// alone.
     async fn pull_all(&mut self, backfills: Vec<Open>) -> Result<(), Stop> {
         self.log_in().await.map_err(|refused| self.stop_for(refused))?;
         let mut failure_of_old = None;
@@ -251,9 +259,14 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                 end => end?,
             }
             self.pull().await?;
+            // Nor need backfills wait for what hours that were read before are refused for.
+            match self.sweep(!backfills.is_empty()).await {
+                Err(Stop::Failed(error)) => failure_of_old = failure_of_old.or(Some(error)),
+                end => end?,
+            }
         }
         for open in backfills {
-            self.backfill = Some(open);
+            self.course = Course::Backfill(Box::new(open));
             self.pull().await?;
             self.close_backfill().await?;
         }
@@ -285,6 +298,9 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             if self.now() >= request.deadline {
                 return Err(Stop::OutOfTime);
             }
+            if self.is_share_used() {
+                return Err(Stop::OutOfShare);
+            }
             if self.pages == PagesOfWalk::NoneAsked {
                 self.pages = PagesOfWalk::NoneCame { asked_at: self.now() };
             }
@@ -297,7 +313,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                     self.count_requests();
                     self.pages = PagesOfWalk::SomeCame;
                     self.walk_mut().waits = false;
-                    self.report.note_window(&window);
+                    self.note_window(&window);
                     self.note_page(&page, request.link.is_none())?;
                     let next = page.next;
                     page.warnings.into_iter().for_each(|warning| self.warn(warning));
@@ -335,117 +351,6 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
         self.walk_mut().next_link = None;
         Err(Stop::Failed(circle("the same page comes again and again under other links")))
-    }
-
-    /// The window at hand, or else the next one, opened; none when there is nothing left to read.
-    fn next_window(&mut self) -> Option<Window> {
-        let query = self.ports.source.fingerprint();
-        let now = self.now();
-        let window = match self.left_window(now) {
-            Some(left) => left,
-            None => {
-                let planned = self.plan_window(now)?;
-                self.walk_mut().open(planned, now);
-                planned
-            }
-        };
-        // A link of another query would go on with the old filter.
-        if self.walk().query.as_ref() != Some(&query) {
-            self.walk_mut().next_link = None;
-            self.walk_mut().query = Some(query);
-        }
-        self.restarts = 0;
-        Some(window)
-    }
-
-    /// The window that was left half-way, as far as the API still keeps its records.
-    fn left_window(&mut self, now: Timestamp) -> Option<Window> {
-        let left = self.walk().window()?;
-        let oldest = earlier(now, self.settings.service.window.retention);
-        let from = later(whole_second(oldest), SignedDuration::from_secs(1));
-        if left.to <= from {
-            self.walk_mut().close();
-            return None;
-        }
-        // A page link may lead on where a new query could not.
-        if left.from >= oldest || self.walk().next_link.is_some() {
-            return Some(left);
-        }
-        self.warn_of_gap(Window { from: left.from, to: from }, from);
-        let kept = Window { from, to: left.to };
-        self.walk_mut().open(kept, now);
-        Some(kept)
-    }
-
-    fn warn_of_gap(&mut self, gap: Window, start: Timestamp) {
-        let days = self.settings.service.window.retention.as_hours() / 24;
-        self.warn(format!(
-            "records from {} to {} cannot be had: the API keeps them for {days} days; pulling starts at {start}",
-            gap.from, gap.to
-        ));
-    }
-
-    fn plan_window(&mut self, now: Timestamp) -> Option<Window> {
-        let max = self.narrowed.map_or(self.settings.window_max, |span| span.min(self.settings.window_max));
-        let oldest = earlier(now, self.settings.service.window.retention);
-        if let Some(open) = &self.backfill {
-            return open.next_window(max, whole_second(later(oldest, SignedDuration::from_secs(1))));
-        }
-        if self.report.windows > 0 && self.next.walk.cursor.is_none() {
-            return None;
-        }
-        let bounds = Bounds {
-            start: self.next.start_time_in_utc.unwrap_or(now),
-            oldest,
-            max,
-            lookback: self.settings.lookback,
-            now,
-        };
-        let planned = plan(&self.reached(), &bounds);
-        if let Some(gap) = planned.gap {
-            self.warn_of_gap(gap, planned.window.from);
-        }
-        Some(planned.window)
-    }
-
-    fn window_done(&mut self, window: &Window) {
-        let read_at = self.walk().read_at.unwrap_or(self.started);
-        self.walk_mut().close();
-        self.report.windows += 1;
-        self.narrowed = self
-            .narrowed
-            .and_then(|span| span.checked_mul(2))
-            .filter(|span| *span < self.settings.window_max);
-        if let Some(open) = &mut self.backfill {
-            open.walk.cursor = Some(window.to);
-            return;
-        }
-        let reached = complete(&self.reached(), window, self.settings.lookback, read_at);
-        self.next.complete_to_in_utc = reached.complete_to;
-        self.next.fresh_since_in_utc = reached.fresh_since;
-        // A window that was left hours ago ends where the present was then.
-        let is_behind = later(window.to, self.settings.request_period) < self.started;
-        self.next.walk.cursor = reached.cursor.or(is_behind.then_some(window.to));
-    }
-
-    fn reached(&self) -> Reached {
-        Reached {
-            newest: self.next.last_event_time_in_utc,
-            complete_to: self.next.complete_to_in_utc,
-            fresh_since: self.next.fresh_since_in_utc,
-            cursor: self.next.walk.cursor,
-        }
-    }
-
-    fn walk(&self) -> &Walk {
-        self.backfill.as_ref().map_or(&self.next.walk, |open| &open.walk)
-    }
-
-    fn walk_mut(&mut self) -> &mut Walk {
-        match &mut self.backfill {
-            Some(open) => &mut open.walk,
-            None => &mut self.next.walk,
-        }
     }
 
     /// A backfill by itself is no pull of the live windows: it leaves their period alone.

@@ -42,6 +42,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
         let now = self.now();
         let mut matters = outlook.warnings(self.settings, self.report.throttled);
+        matters.extend(self.sweep_warning().map(|text| (Matter::Sweep, text)));
         for certificate in &self.invocation.certificates {
             let warning = certificate.warning(now);
             matters.extend(warning.map(|text| (Matter::Certificate(*certificate), text)));

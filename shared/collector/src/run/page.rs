@@ -93,6 +93,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.stage(entry.bucket, entry.hash);
         self.append(entry.tag_index, text, entry.is_object);
         self.batch.records += 1;
+        self.batch.late += u64::from(self.course.is_sweep());
         Ok(())
     }
 
@@ -103,7 +104,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Reads what must be known before these hashes can be judged.
     pub(super) async fn load_memory(&mut self, places: &[(Bucket, u64)]) -> Result<(), Stop> {
         self.warm.memory.page_begins();
-        if let Some(own) = self.backfill.as_mut().and_then(|open| open.own_memory_mut()) {
+        if let Some(own) = self.course.backfill_mut().and_then(|open| open.own_memory_mut()) {
             own.page_begins();
         }
         let buckets: BTreeSet<Bucket> = places.iter().map(|(bucket, _)| *bucket).collect();
@@ -111,10 +112,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             let rows = self.read_rows(&load).await?;
             self.warm.memory.loaded(&load, rows);
         }
-        let own_loads = self.backfill.as_ref().map(|open| open.loads(&buckets)).unwrap_or_default();
+        let own_loads = self.course.backfill().map(|open| open.loads(&buckets)).unwrap_or_default();
         for load in own_loads {
             let rows = self.read_rows(&load).await?;
-            if let Some(open) = &mut self.backfill {
+            if let Some(open) = self.course.backfill_mut() {
                 open.loaded(&load, rows);
             }
         }
@@ -127,10 +128,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             let rows = self.read_rows(&load).await?;
             self.warm.memory.confirmed(&load, rows);
         }
-        let own_doubts = self.backfill.as_ref().map(|open| open.doubts(places)).unwrap_or_default();
+        let own_doubts = self.course.backfill().map(|open| open.doubts(places)).unwrap_or_default();
         for load in own_doubts {
             let rows = self.read_rows(&load).await?;
-            if let Some(open) = &mut self.backfill {
+            if let Some(open) = self.course.backfill_mut() {
                 open.confirmed(&load, rows);
             }
         }
@@ -144,7 +145,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// What is to be done with a record. A backfill that sends again judges by its own memory.
     pub(super) fn judge(&self, bucket: Bucket, hash: u64) -> Verdict {
-        let own = self.backfill.as_ref().and_then(|open| open.own_memory());
+        let own = self.course.backfill().and_then(|open| open.own_memory());
         own.unwrap_or(&self.warm.memory).judge(bucket, hash, self.kept_long_enough())
     }
 
@@ -153,7 +154,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let enough = self.kept_long_enough();
         self.note_opening();
         self.warm.memory.stage(bucket, hash, enough);
-        if let Some(own) = self.backfill.as_mut().and_then(|open| open.own_memory_mut()) {
+        if let Some(own) = self.course.backfill_mut().and_then(|open| open.own_memory_mut()) {
             own.stage(bucket, hash, enough);
         }
     }
@@ -165,7 +166,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// The memories that records are staged in.
     pub(super) fn memories(&self) -> impl Iterator<Item = &Memory> {
-        let own = self.backfill.as_ref().and_then(|open| open.own_memory());
+        let own = self.course.backfill().and_then(|open| open.own_memory());
         [&self.warm.memory].into_iter().chain(own)
     }
 
@@ -209,7 +210,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let Some(instant) = event_time.filter(|instant| *instant <= self.started.max(self.now())) else {
             return;
         };
-        if self.backfill.is_none() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
+        if self.course.is_live() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
             self.next.last_event_time_in_utc = Some(instant);
         }
     }

@@ -253,7 +253,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) fn enter_queue(&mut self, entry: &Waiting) {
         self.batch.failed_uris += 1;
         if self.report.failed_uris + self.batch.failed_uris == 1 {
-            let sends_again = self.backfill.as_ref().is_some_and(|open| open.own_memory().is_some());
+            let sends_again = self.course.backfill().is_some_and(|open| open.own_memory().is_some());
             let then =
                 if sends_again { "; from there only what was not delivered before is sent" } else { "" };
             self.warn(format!(

@@ -104,10 +104,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if from <= window.from || from > now || self.restarts > MOST_RESTARTS {
             return Err(Stop::Failed(Error::new(ErrorType::PullError, code::BAD_FILTER, message)));
         }
-        let known_to = self.next.complete_to_in_utc.filter(|_| self.backfill.is_none());
+        let known_to = self.next.complete_to_in_utc.filter(|_| self.course.is_live());
         let unread = known_to.map_or(window.from, |complete| complete.max(window.from));
-        let end = self.backfill.as_ref().map_or(from, |open| open.end().min(from));
-        if unread < end {
+        let end = self.course.backfill().map_or(from, |open| open.end().min(from));
+        // What a sweep cannot have any more was read in its time.
+        if unread < end && !self.course.is_sweep() {
             self.warn(format!(
                 "records from {unread} to {end} cannot be had: the API keeps none that old; pulling starts at {from}"
             ));

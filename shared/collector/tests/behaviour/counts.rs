@@ -38,6 +38,7 @@ fn reported(visits: &[Seen]) -> BTreeMap<String, u64> {
             ("sent", report.sent),
             ("bytes_sent", report.bytes_sent),
             ("throttled", report.throttled),
+            ("late", report.late),
         ] {
             *sums.entry(name.to_owned()).or_default() += count;
         }
@@ -194,6 +195,7 @@ fn every_key_of_the_answer_is_always_there() {
         "failed",
         "sent",
         "late",
+        "late_sweep_period_in_seconds",
         "bytes_sent",
         "failed_uris",
         "throttled",

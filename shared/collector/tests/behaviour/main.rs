@@ -1,6 +1,6 @@
 //! How the run loop behaves, as seen from outside: one module a theme, each test a few visits to a small world.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must stop")]
 
 mod anything;
 mod backfill;
@@ -11,6 +11,9 @@ mod dry_run;
 mod due;
 mod feed_state;
 mod feeds;
+mod late_sweep;
+mod late_sweep_limits;
+mod late_sweep_of_feeds;
 mod lease;
 mod messages;
 mod outlook;

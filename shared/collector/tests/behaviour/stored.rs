@@ -150,6 +150,45 @@ fn a_reader_of_format_1_finds_all_it_knows_in_what_is_written_today() {
     }
 }
 
+/// A world whose sweep was left at a page link.
+fn in_a_sweep() -> Site {
+    let mut site = world(NOON);
+    site.settings.start_time = None;
+    site.settings.lookback = jiff::SignedDuration::from_hours(1);
+    site.settings.late_sweep_period = jiff::SignedDuration::from_mins(10);
+    site.settings.late_sweep_range = jiff::SignedDuration::from_hours(24);
+    site.settings.window_max = jiff::SignedDuration::from_hours(24);
+    site.visit(Visit::default());
+    site.pass(900);
+    site.visit(Visit::default());
+    site.pass(900);
+    site.visit(Visit { seconds_per_page: 16, ..Visit::default() });
+    site
+}
+
+#[test]
+fn a_sweep_of_format_1_is_gone_on_with_and_a_reader_of_it_finds_all_it_knows() {
+    let (file, site) = ("late_sweep_v1", in_a_sweep());
+    if !path_of(file).exists() {
+        write_golden(file, &site.rows_of(CHECKPOINT_KEY));
+        panic!("{file} was written: look at it and keep it");
+    }
+    let known = golden_rows(file);
+    let old = &known[0].fields["late_sweep"];
+    for (name, value) in old.as_object().unwrap() {
+        assert_eq!(kind(&site.checkpoint()["late_sweep"][name]), kind(value), "{name}");
+    }
+    let mut site = in_a_sweep();
+    site.store.put(&site.settings.partition(), known[0].clone());
+    site.new_process();
+    site.pass(300);
+    let seen = site.visit(Visit::default());
+    assert_eq!((seen.status(), seen.ids().len()), (Status::UpToDate, 0));
+    let links: Vec<_> = seen.requests.iter().filter_map(|request| request.link.as_deref()).collect();
+    assert!(links.contains(&old["next_link"].as_str().unwrap()), "{links:?} lack that of {old}");
+    assert_eq!(seen.outcome.report.late_sweep_period_in_seconds, Some(900));
+}
+
 #[test]
 fn rows_of_format_1_are_gone_on_with() {
     let mut site = world("2026-11-20T12:30:00Z");
@@ -246,6 +285,8 @@ fn a_member_of_the_wrong_kind_is_named_and_never_guessed() {
         ("last_result", json!(1)),
         ("last_error", json!(1)),
         ("ledger_carry", json!([1])),
+        ("late_sweep", json!(3)),
+        ("late_sweep", json!({"began_in_utc": "soon"})),
         ("untold", json!("x")),
         ("untold", json!([{"level": "loud", "message": "x"}])),
         ("hash_key", json!("short")),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use collector::run::{Outcome, Ports, Warm, invoke};
-use collector::settings::Settings;
+use collector::settings::{RequestRate, Settings};
 use jiff::{SignedDuration, Timestamp};
 use testing::dice::Dice;
 use testing::drive::finish;
@@ -66,6 +66,8 @@ pub struct World {
     warm: Mutex<Warm>,
     /// Whether each tick is a process of its own.
     is_always_new: bool,
+    /// When every record is visible and old, seconds since 1970.
+    quiet_from: i64,
 }
 
 impl World {
@@ -121,7 +123,21 @@ impl World {
             dice,
             warm: Mutex::default(),
             is_always_new: seed.is_multiple_of(2),
+            quiet_from: 1_800_000_000 + 6 * 3600,
         }
+    }
+
+    /// The same with late sweeps of a few requests a tick, and some records later than the look-back.
+    #[allow(dead_code, reason = "each test binary uses its part of the world")]
+    pub fn sweeping(mut self) -> Self {
+        self.settings.late_sweep_period = SignedDuration::from_mins(15);
+        self.settings.late_sweep_range = SignedDuration::from_hours(24);
+        self.settings.rate = RequestRate { requests: 32, per: SignedDuration::from_secs(300) };
+        for record in self.records.iter_mut().step_by(5) {
+            record.visible_from += SignedDuration::from_hours(2);
+        }
+        self.quiet_from += 6 * 3600;
+        self
     }
 
     /// A world of `count` records of one day, all there from the beginning.
@@ -199,13 +215,13 @@ impl World {
         checkpoint.fields.get("complete_to_in_utc")?.as_str()?.parse().ok()
     }
 
-    /// Ticks without faults until six hours after the start, when every record is visible and old.
+    /// Ticks without faults until every record is visible and old: six hours after the start, twice that with sweeps.
     pub fn run_to_the_end(&mut self) {
-        let end = 1_800_000_000 + 6 * 3600;
         loop {
             let outcome = finish(self.invocation(Faults::default()));
             assert_eq!(outcome.failure, None);
-            let is_done = self.now.load(Ordering::Relaxed) > end && outcome.report.status == Status::UpToDate;
+            let is_done = self.now.load(Ordering::Relaxed) > self.quiet_from
+                && outcome.report.status == Status::UpToDate;
             if is_done {
                 return;
             }

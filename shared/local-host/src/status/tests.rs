@@ -74,7 +74,7 @@ async fn position_lag_last_result_and_backfills_are_those_of_the_rows() {
 
 #[tokio::test]
 async fn the_ledger_is_summed_over_24_hours_with_what_waits_in_the_checkpoint() {
-    let counts = |delivered: u64| json!({"requests": 1, "received": delivered + 2, "duplicates": 2, "delivered": delivered});
+    let counts = |delivered: u64| json!({"requests": 1, "received": delivered + 2, "duplicates": 2, "delivered": delivered, "late": 2});
     let rows = [
         row("ledger#2026-11-19T10", counts(1_000)),
         row("ledger#2026-11-19T11", counts(100)),
@@ -86,10 +86,26 @@ async fn the_ledger_is_summed_over_24_hours_with_what_waits_in_the_checkpoint() 
     ];
     let status = status_of(&rows, "2026-11-20T10:30:00Z").await;
     let sums = json!({
-        "requests": 3, "received": 117, "duplicates": 6, "delivered": 111, "failed": 0, "bytes_sent": 0,
-        "lost_uris": 0,
+        "requests": 3, "received": 117, "duplicates": 6, "delivered": 111, "failed": 0, "late": 6,
+        "bytes_sent": 0, "lost_uris": 0,
     });
     assert_eq!(status["last_24_hours"], sums);
+}
+
+#[tokio::test]
+async fn the_period_of_the_last_two_sweeps_is_shown_while_they_are_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(&folder.path().join("state.db")).unwrap();
+    let sweep =
+        json!({"began_in_utc": "2026-11-20T10:00:00Z", "previous_began_in_utc": "2026-11-20T08:59:30Z"});
+    let checkpoint = row(CHECKPOINT_KEY, json!({"hash_key": "k", "late_sweep": sweep}));
+    store.leave(&settings().partition(), &checkpoint).await.unwrap();
+    for (seconds, expected) in [(3_600, Some(3_630)), (0, None)] {
+        let late_sweep_period = SignedDuration::from_secs(seconds);
+        let swept = Settings { late_sweep_period, ..settings() };
+        let status = read(Some(&store), &swept, Timestamp::UNIX_EPOCH).await.unwrap();
+        assert_eq!(status.late_sweep_period_in_seconds, expected);
+    }
 }
 
 #[tokio::test]

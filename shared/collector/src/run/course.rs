@@ -1,0 +1,197 @@
+//! Where a walk leads: the live windows, the late sweep, or a backfill.
+//!
+//! All three are walks through windows that can be left at any page and taken up again; they differ in where their place
+//! is kept and where the next window lies. One of them is at hand at any time, and reading, recovering and delivering do
+//! not ask which. Only the live walk moves the service's position.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::checkpoint::Walk;
+use crate::ports::{Sink, Source, StateStore};
+use crate::window::{Bounds, Reached, Window, complete, earlier, later, plan, whole_second};
+
+use super::Run;
+use super::backfill::Open;
+use super::sweep::Share;
+
+/// Which walk is at hand.
+#[derive(Debug)]
+pub(super) enum Course {
+    /// Through the live windows.
+    Live,
+    /// Through hours that were read before, for what came late; no further than this share allows.
+    Sweep(Share),
+    /// Through the windows of a backfill.
+    Backfill(Box<Open>),
+}
+
+impl Course {
+    /// The backfill, if it is one.
+    pub(super) fn backfill(&self) -> Option<&Open> {
+        match self {
+            Self::Backfill(open) => Some(open),
+            Self::Live | Self::Sweep(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn backfill_mut(&mut self) -> Option<&mut Open> {
+        match self {
+            Self::Backfill(open) => Some(open),
+            Self::Live | Self::Sweep(_) => None,
+        }
+    }
+
+    /// Whether it is the live walk, which alone moves the position.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self, Self::Live)
+    }
+
+    /// Whether it is the late sweep.
+    pub(super) fn is_sweep(&self) -> bool {
+        matches!(self, Self::Sweep(_))
+    }
+}
+
+impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
+    /// The window at hand, or else the next one, opened; none when there is nothing left to read.
+    pub(super) fn next_window(&mut self) -> Option<Window> {
+        let query = self.ports.source.fingerprint();
+        let now = self.now();
+        let window = match self.left_window(now) {
+            Some(left) => left,
+            None => {
+                let planned = self.plan_window(now)?;
+                self.walk_mut().open(planned, now);
+                planned
+            }
+        };
+        // A link of another query would go on with the old filter.
+        if self.walk().query.as_ref() != Some(&query) {
+            self.walk_mut().next_link = None;
+            self.walk_mut().query = Some(query);
+        }
+        self.restarts = 0;
+        Some(window)
+    }
+
+    /// The window that was left half-way, as far as the API still keeps its records.
+    fn left_window(&mut self, now: Timestamp) -> Option<Window> {
+        let left = self.walk().window()?;
+        let oldest = earlier(now, self.settings.service.window.retention);
+        let from = later(whole_second(oldest), SignedDuration::from_secs(1));
+        if left.to <= from {
+            self.walk_mut().close();
+            return None;
+        }
+        // A page link may lead on where a new query could not.
+        if left.from >= oldest || self.walk().next_link.is_some() {
+            return Some(left);
+        }
+        // What a sweep comes too late for was read in its time.
+        if !self.course.is_sweep() {
+            self.warn_of_gap(Window { from: left.from, to: from }, from);
+        }
+        let kept = Window { from, to: left.to };
+        self.walk_mut().open(kept, now);
+        Some(kept)
+    }
+
+    fn warn_of_gap(&mut self, gap: Window, start: Timestamp) {
+        let days = self.settings.service.window.retention.as_hours() / 24;
+        self.warn(format!(
+            "records from {} to {} cannot be had: the API keeps them for {days} days; pulling starts at {start}",
+            gap.from, gap.to
+        ));
+    }
+
+    fn plan_window(&mut self, now: Timestamp) -> Option<Window> {
+        let max = self.narrowed.map_or(self.settings.window_max, |span| span.min(self.settings.window_max));
+        match &self.course {
+            Course::Backfill(open) => return open.next_window(max, self.oldest_to_ask(now)),
+            Course::Sweep(_) => return self.next_swept_window(max, now),
+            Course::Live => {}
+        }
+        if self.report.windows > 0 && self.next.walk.cursor.is_none() {
+            return None;
+        }
+        let planned = plan(&self.reached(), &self.bounds(max, now));
+        if let Some(gap) = planned.gap {
+            self.warn_of_gap(gap, planned.window.from);
+        }
+        Some(planned.window)
+    }
+
+    /// What limits the live windows.
+    pub(super) fn bounds(&self, max: SignedDuration, now: Timestamp) -> Bounds {
+        Bounds {
+            start: self.next.start_time_in_utc.unwrap_or(now),
+            oldest: earlier(now, self.settings.service.window.retention),
+            max,
+            lookback: self.settings.lookback,
+            now,
+        }
+    }
+
+    /// The first whole second whose records the API keeps for another moment.
+    pub(super) fn oldest_to_ask(&self, now: Timestamp) -> Timestamp {
+        let oldest = earlier(now, self.settings.service.window.retention);
+        whole_second(later(oldest, SignedDuration::from_secs(1)))
+    }
+
+    /// Widens the answer's window. Hours that a sweep reads again are left out: they say nothing of the position.
+    pub(super) fn note_window(&mut self, window: &Window) {
+        if !self.course.is_sweep() {
+            self.report.note_window(window);
+        }
+    }
+
+    pub(super) fn window_done(&mut self, window: &Window) {
+        let read_at = self.walk().read_at.unwrap_or(self.started);
+        self.walk_mut().close();
+        self.narrowed = self
+            .narrowed
+            .and_then(|span| span.checked_mul(2))
+            .filter(|span| *span < self.settings.window_max);
+        if self.course.is_sweep() {
+            self.next.late_sweep.walk.cursor = Some(window.to);
+            return;
+        }
+        self.report.windows += 1;
+        if let Some(open) = self.course.backfill_mut() {
+            open.walk.cursor = Some(window.to);
+            return;
+        }
+        let reached = complete(&self.reached(), window, self.settings.lookback, read_at);
+        self.next.complete_to_in_utc = reached.complete_to;
+        self.next.fresh_since_in_utc = reached.fresh_since;
+        // A window that was left hours ago ends where the present was then.
+        let is_behind = later(window.to, self.settings.request_period) < self.started;
+        self.next.walk.cursor = reached.cursor.or(is_behind.then_some(window.to));
+    }
+
+    pub(super) fn reached(&self) -> Reached {
+        Reached {
+            newest: self.next.last_event_time_in_utc,
+            complete_to: self.next.complete_to_in_utc,
+            fresh_since: self.next.fresh_since_in_utc,
+            cursor: self.next.walk.cursor,
+        }
+    }
+
+    pub(super) fn walk(&self) -> &Walk {
+        match &self.course {
+            Course::Live => &self.next.walk,
+            Course::Sweep(_) => &self.next.late_sweep.walk,
+            Course::Backfill(open) => &open.walk,
+        }
+    }
+
+    pub(super) fn walk_mut(&mut self) -> &mut Walk {
+        match &mut self.course {
+            Course::Live => &mut self.next.walk,
+            Course::Sweep(_) => &mut self.next.late_sweep.walk,
+            Course::Backfill(open) => &mut open.walk,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The late sweep: what comes later than the look-back of the near windows is found, too.
+//!
+//! Once a period, when the live walk is up to date, the hours behind the next near window are read again; the record
+//! memory drops what was delivered, so only late records are sent. A sweep is a walk like the others, kept in the
+//! checkpoint: it may take many ticks, each of which gives it at most a quarter of the requests that the service's limit
+//! allows. One that takes longer than its period stretches it: the next begins when it is complete. The live position,
+//! the answer's status and when the service is due next do not depend on it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::ports::{Sink, Source, StateStore};
+use crate::settings::RequestRate;
+use crate::window::{Window, earlier, later, plan, whole_second};
+
+use super::content::Wanted;
+use super::course::Course;
+use super::lease::due_after;
+use super::{Run, Stop};
+
+/// Of the requests that the limit allows, and, while backfills wait, of the time that is left, a sweep takes one part in
+/// so many.
+const PART: u32 = 4;
+/// Requests below which nothing would ever be found: a page, or a listing page and one blob that it names.
+const LEAST_OF_PAGES: u64 = 1;
+const LEAST_OF_CONTENT: u64 = 2;
+/// A period stretched to more than so many times what is set is worth a warning.
+const STRETCHED: i32 = 2;
+
+/// What a sweep may use in one invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    /// Once the source has made so many requests, the share is used up.
+    requests_to: u64,
+    /// So is it from this instant on.
+    until: Timestamp,
+}
+
+impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
+    /// Goes on with a sweep, or begins one that is due, as far as its share goes. Without a walk of its own there is
+    /// nothing to be said against the rest of the invocation: only a refusal or failure stops that.
+    pub(super) async fn sweep(&mut self, has_backfills: bool) -> Result<(), Stop> {
+        if self.is_dry() || !self.has_sweep_at_hand() {
+            return Ok(());
+        }
+        self.count_requests();
+        let (asked_before, requests_before) = (self.report.throttled, self.report.requests);
+        self.course = Course::Sweep(self.share(has_backfills));
+        let end = self.pull().await;
+        self.count_requests();
+        let is_stalled = matches!(end, Err(Stop::OutOfTime)) && self.report.requests > requests_before;
+        if is_stalled {
+            self.narrow_what_stalls();
+        }
+        self.course = Course::Live;
+        match end {
+            Err(Stop::OutOfShare | Stop::OutOfTime) => Ok(()),
+            // Our own limit keeps its next request waiting, not the API: that is no matter of the live walk.
+            Err(Stop::Throttled(_)) if self.report.throttled == asked_before => Ok(()),
+            Err(Stop::NotReady(why)) => {
+                self.warn(why);
+                Ok(())
+            }
+            end => end,
+        }
+    }
+
+    /// Whether there is anything to be swept now. Begins the sweep that is due.
+    fn has_sweep_at_hand(&mut self) -> bool {
+        let period = self.settings.late_sweep_period;
+        if period.is_zero() {
+            self.next.late_sweep = Default::default();
+            return false;
+        }
+        let now = self.started;
+        let start = self.next.start_time_in_utc.unwrap_or(now);
+        let known = &self.next.late_sweep;
+        // A release without sweeps may have restarted the service meanwhile.
+        let place = known.walk.window_from.or(known.walk.cursor).filter(|from| *from >= start);
+        if known.ends_at.is_some() && place.is_some() {
+            return true;
+        }
+        let Some(last) = known.began.or(known.waits_since) else {
+            self.next.late_sweep.waits_since = Some(now);
+            return false;
+        };
+        // One from after now was noted by a clock that was wrong.
+        if last <= now && due_after(last, period) > now {
+            return false;
+        }
+        let near = plan(&self.reached(), &self.bounds(self.settings.window_max, self.now())).window.from;
+        let wanted = whole_second(earlier(now, self.settings.late_sweep_range)).max(start);
+        let from = wanted.max(self.oldest_to_ask(self.now()));
+        self.next.late_sweep = known.begun(now, Window { from, to: near });
+        self.next.late_sweep.ends_at.is_some()
+    }
+
+    /// The next window of the sweep, as far as the API still keeps its records; after the last one it is complete.
+    pub(super) fn next_swept_window(&mut self, max: SignedDuration, now: Timestamp) -> Option<Window> {
+        let oldest = self.oldest_to_ask(now);
+        let sweep = &mut self.next.late_sweep;
+        let next = sweep.walk.cursor.zip(sweep.ends_at).and_then(|(cursor, end)| {
+            let from = cursor.max(oldest);
+            (from < end).then(|| Window { from, to: later(from, max).min(end) })
+        });
+        if next.is_none() {
+            sweep.complete();
+        }
+        next
+    }
+
+    fn share(&self, has_backfills: bool) -> Share {
+        let period = self.settings.request_period;
+        // What a pull before its time may use was not allowed for anew since the last one.
+        let last = self.pulled_before.filter(|last| *last <= self.started);
+        let span = last.map_or(period, |instant| self.started.duration_since(instant).min(period));
+        let least = if self.settings.service.query.is_content() { LEAST_OF_CONTENT } else { LEAST_OF_PAGES };
+        let part = allowed(self.settings.rate, span) / u64::from(PART);
+        let (now, end) = (self.now(), self.work_until());
+        let left = end.duration_since(now).max(SignedDuration::ZERO);
+        let time = if has_backfills { left / i32::try_from(PART).unwrap_or(1) } else { left };
+        Share {
+            requests_to: self.ports.source.stats().requests.saturating_add(part.max(least)),
+            until: later(now, time),
+        }
+    }
+
+    /// Whether the sweep at hand must rest; other walks have no share.
+    pub(super) fn is_share_used(&self) -> bool {
+        let Course::Sweep(share) = &self.course else { return false };
+        self.ports.source.stats().requests >= share.requests_to || self.now() >= share.until
+    }
+
+    /// Leaves those blobs that the share has requests for, and says what ends the walk behind them if it has none for
+    /// the others. The listing page is then asked for again by the next tick.
+    pub(super) fn keep_to_share(&self, wanted: &mut Vec<Wanted>) -> Option<Stop> {
+        let Course::Sweep(share) = &self.course else { return None };
+        let left = share.requests_to.saturating_sub(self.ports.source.stats().requests);
+        let room = usize::try_from(left).unwrap_or(usize::MAX);
+        let is_too_much = wanted.len() > room;
+        wanted.truncate(room);
+        is_too_much.then_some(Stop::OutOfShare)
+    }
+
+    /// Content is waited for until then.
+    pub(super) fn fetch_until(&self) -> Timestamp {
+        match &self.course {
+            Course::Sweep(share) => share.until,
+            Course::Live | Course::Backfill(_) => self.work_until(),
+        }
+    }
+
+    /// Seconds between the beginnings of the last two sweeps, as they are committed.
+    pub(super) fn sweep_period_achieved(&self) -> Option<i64> {
+        let is_on = !self.settings.late_sweep_period.is_zero();
+        self.committed.late_sweep.period().filter(|_| is_on).map(|period| period.as_secs())
+    }
+
+    /// What the operator should know when late records are looked for much less often than is set. A service that is
+    /// pulled less often than it should be swept is swept at each pull.
+    pub(super) fn sweep_warning(&self) -> Option<String> {
+        let (sweep, set) = (&self.next.late_sweep, self.settings.late_sweep_period);
+        if set.is_zero() || !self.is_live() {
+            return None;
+        }
+        let began = sweep.began.filter(|_| sweep.ends_at.is_some());
+        let at_work = began.map(|instant| self.started.duration_since(instant));
+        let achieved = sweep.period().max(at_work)?;
+        let tolerated = set.max(self.settings.request_period).checked_mul(STRETCHED)?;
+        (achieved > tolerated).then(|| {
+            format!(
+                "late records are looked for every {} seconds and not every {}: if this stays so, lower \
+                 late_sweep_range_in_seconds, raise late_sweep_period_in_seconds, or set requests_limits to what the \
+                 API grants",
+                achieved.as_secs(),
+                set.as_secs()
+            )
+        })
+    }
+}
+
+/// How many requests the limit allows in so long a time.
+fn allowed(rate: RequestRate, span: SignedDuration) -> u64 {
+    let per = rate.per.as_millis();
+    if per <= 0 {
+        return u64::MAX;
+    }
+    let requests = i128::from(rate.requests).saturating_mul(span.as_millis().max(0)) / per;
+    u64::try_from(requests).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_is_the_part_of_the_limit_that_the_time_is_long() {
+        let table = [
+            (5, 10_000, 300, 150),
+            (1, 30_000, 300, 10),
+            (5, 432_000, 300, 3),
+            (1, 500, 1, 2),
+            (7, 0, 300, u64::MAX),
+            (7, 10_000, 0, 0),
+            (7, 10_000, -5, 0),
+        ];
+        for (requests, per, span, expected) in table {
+            let rate = RequestRate { requests, per: SignedDuration::from_millis(per) };
+            assert_eq!(allowed(rate, SignedDuration::from_secs(span)), expected, "{requests} in {per} ms");
+        }
+    }
+}
