@@ -120,9 +120,9 @@ fn reach(block: &Block<'_>, findings: &mut Findings) -> Option<SignedDuration> {
         return None;
     }
     let path = block.path_of(&TIME_DELTA);
-    let remedy = format!("give `{}` instead", START_TIME.name);
+    let today = format!("today `{}` says where", START_TIME.name);
     findings.remarks.push(format!(
-        "{path}: is of version 1.x and not followed; a fresh service starts a day before its first pull; {remedy}"
+        "{path}: is of version 1.x; a fresh service starts {days} days before its first pull; {today}"
     ));
     Some(SignedDuration::from_hours(days * 24))
 }
@@ -147,8 +147,8 @@ fn mark(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
         findings.problem(path, "must have 1 to 1,024 characters; remove it, or give a text");
         return None;
     }
-    let remedy = format!("give another `{}` to restart", START_TIME.name);
-    findings.remarks.push(format!("{path}: is of version 1.x and restarts nothing; {remedy}"));
+    let today = format!("today another `{}` does so", START_TIME.name);
+    findings.remarks.push(format!("{path}: is of version 1.x; another value restarts the service; {today}"));
     Some(text)
 }
 
