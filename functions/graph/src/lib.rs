@@ -9,13 +9,21 @@ mod provisioning_audits;
 mod sign_ins;
 mod sign_ins_v2;
 
-use collector::service::{Cloud, Family, Rate, WindowRule};
+use collector::service::{Cloud, Family, Older, Rate, WindowRule};
 use jiff::SignedDuration;
 
 /// The audit logs of Entra ID.
 pub static AUDIT: Family = Family {
     input: "microsoft_graph_audit",
-    aliases: &[],
+    aliases: &["microsoft_graph"],
+    older: Older {
+        parts: &[
+            sign_ins_v2::part("signIn_nonInteractive", "nonInteractiveUser"),
+            sign_ins_v2::part("signIn_servicePrincipal", "servicePrincipal"),
+            sign_ins_v2::part("signIn_managedIdentity", "managedIdentity"),
+        ],
+        ..Older::NONE
+    },
     clouds: CLOUDS,
     services: &[
         &directory_audits::SERVICE,

@@ -1,6 +1,6 @@
 //! Sign-ins, second version: of users, interactive and not, of service principals and of managed identities.
 
-use collector::service::{Bounds, Period, Query, Service, Tag};
+use collector::service::{Bounds, Part, Period, Query, Service, Tag};
 
 use crate::{AUDIT_LOGS, SIGN_IN_WINDOW};
 
@@ -37,3 +37,8 @@ pub static SERVICE: Service = Service {
     rate: AUDIT_LOGS,
     permission: "AuditLog.Read.All",
 };
+
+/// A service of version 1.x that had one type of sign-in.
+pub const fn part(name: &'static str, event_type: &'static str) -> Part {
+    Part { name, service: SERVICE.name, member: "signInEventTypes", value: event_type }
+}

@@ -81,6 +81,14 @@ pub enum Command {
     ///
     /// For a content feed the window is that of the content's availability. `uri_retry` has no windows.
     Backfill(BackfillArgs),
+    /// Put an older configuration into today's form
+    ///
+    /// Reads a configuration, whole or with its `inputs` alone, as the vendor's collectors 1.x and 2.x have it, and prints it
+    /// as it is written today on standard output, YAML for YAML and JSON for JSON. What was changed, and where, is told
+    /// on standard error, one line each. What is printed holds the credentials of the old configuration, so mind who can
+    /// read it. A configuration of today is printed as it is. Nothing needs to be migrated: `run` and the functions on
+    /// AWS read older configurations, too, and say so each time.
+    Migrate(MigrateArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
 }
@@ -212,6 +220,20 @@ pub struct BackfillArgs {
     /// How long the first of several waits is
     #[arg(long, hide = true, value_name = "SECONDS", default_value_t = 5)]
     pub first_wait_seconds: u64,
+}
+
+/// Arguments of `collector migrate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  collector migrate config-1.7.1.yaml > config.yaml\n  \
+                        collector migrate old.json 2> changes.txt > new.json\n  \
+                        aws secretsmanager get-secret-value --secret-id collector \\\n      \
+                        --query SecretString --output text | collector migrate - > new.json\n\n\
+                        Exits with 0 when the result is complete, 2 when the configuration cannot be read or is \
+                        invalid; then nothing is printed but its problems.")]
+pub struct MigrateArgs {
+    /// The older configuration, YAML or JSON; `-` is standard input
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
 }
 
 /// Arguments of `collector completions`.

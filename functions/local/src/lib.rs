@@ -7,6 +7,7 @@ mod backfill;
 mod check;
 mod cli;
 mod demo;
+mod migrate;
 mod outcome;
 mod pull;
 mod run;
@@ -56,6 +57,7 @@ async fn play(command: Command) -> Ending {
         Command::Pull(arguments) => pull::pull(&arguments, FAMILIES).await,
         Command::Status(arguments) => status::status(&arguments, FAMILIES).await,
         Command::Backfill(arguments) => backfill::backfill(&arguments).await,
+        Command::Migrate(arguments) => migrate::migrate(&arguments, FAMILIES),
         Command::Completions(_) => Ending::Good,
     }
 }

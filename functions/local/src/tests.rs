@@ -14,7 +14,7 @@ fn help_of(name: &str) -> String {
 
 #[test]
 fn the_help_of_every_command_says_what_it_does_with_examples() {
-    for name in ["", "demo", "run", "check", "pull", "status", "backfill", "completions"] {
+    for name in ["", "demo", "run", "check", "pull", "status", "backfill", "migrate", "completions"] {
         let shown = if name.is_empty() { "collector" } else { name };
         insta::assert_snapshot!(format!("help_{shown}"), help_of(name));
     }
@@ -43,6 +43,7 @@ fn a_window_needs_both_its_ends_a_backfill_its_function_and_the_demo_some_record
         vec!["collector", "backfill", "--function", "f", "--from", "2026-11-01T00:00:00Z"],
         vec!["collector", "backfill", "--from", "2026-11-01T00:00:00Z", "--to", "2026-11-02T00:00:00Z"],
         vec!["collector", "backfill", "--function", "", "--from", "a", "--to", "b"],
+        vec!["collector", "migrate"],
         vec!["collector", "unknown"],
     ];
     for arguments in refused {

@@ -11,13 +11,14 @@ mod general_audit;
 mod sharepoint;
 mod uri_retry;
 
-use collector::service::{Cloud, Family, Period, Query, Rate, Service, Tag, WindowRule};
+use collector::service::{Cloud, Family, Older, Period, Query, Rate, Service, Tag, WindowRule};
 use jiff::SignedDuration;
 
 /// The audit logs of Microsoft 365.
 pub static MANAGEMENT: Family = Family {
     input: "office365",
     aliases: &[],
+    older: Older::NONE,
     clouds: CLOUDS,
     services: &[
         &azure_active_directory::SERVICE,

@@ -3,13 +3,14 @@
 use collector::event::Request;
 use collector::outlook::Outlook;
 use collector::report::{Report, Status};
-use collector::service::{Bounds, Cloud, Family, Period, Query, Rate, Service, Tag, WindowRule};
+use collector::service::{Bounds, Cloud, Family, Older, Period, Query, Rate, Service, Tag, WindowRule};
 use jiff::SignedDuration;
 
 /// A family of two services.
 pub static FAMILY: Family = Family {
     input: "microsoft_graph_audit",
     aliases: &[],
+    older: Older::NONE,
     clouds: &[Cloud {
         top_level_domain: None,
         base_url: "https://graph.example.com",

@@ -163,6 +163,9 @@ pub struct Checkpoint {
     /// Where the service started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time_in_utc: Option<Timestamp>,
+    /// The document's `reset_persistence_auth` when it was last seen: another value restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset_mark: Option<String>,
     /// Newest record seen; never dated after the instant it was seen at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_event_time_in_utc: Option<Timestamp>,

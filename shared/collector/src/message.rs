@@ -223,7 +223,13 @@ mod tests {
     };
 
     fn tags(override_tag: Option<&str>) -> Tags {
-        static FAMILY: Family = Family { input: "content", aliases: &[], clouds: &[], services: &[&FEED] };
+        static FAMILY: Family = Family {
+            input: "content",
+            aliases: &[],
+            older: crate::service::Older::NONE,
+            clouds: &[],
+            services: &[&FEED],
+        };
         let now = "2026-11-20T12:00:00Z".parse().unwrap();
         let document = serde_json::json!({"inputs": {}});
         let resolved = resolve(&document, &[&FAMILY], FEED.function, None, now).unwrap();

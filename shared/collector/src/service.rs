@@ -11,12 +11,41 @@ use jiff::SignedDuration;
 pub struct Family {
     /// Key of the input in the configuration document, for example `microsoft_graph_audit`.
     pub input: &'static str,
-    /// Other spellings of that key.
+    /// Other spellings of that key. One that several families have is an older input that was split into theirs.
     pub aliases: &'static [&'static str],
+    /// What documents for version 1.x of the vendor's collector say in other words.
+    pub older: Older,
     /// The clouds this API lives in; the first one is the default.
     pub clouds: &'static [Cloud],
     /// Its services, in the order of the README's table.
     pub services: &'static [&'static Service],
+}
+
+/// What only documents for version 1.x of the vendor's collector say; `..Older::NONE` where there is nothing.
+#[derive(Debug)]
+pub struct Older {
+    /// (service, tag): the `override_tag` that the service's `tag_version: v1` stands for.
+    pub tags: &'static [(&'static str, &'static str)],
+    /// Services that are a part of one of today's.
+    pub parts: &'static [Part],
+}
+
+impl Older {
+    /// Of a family whose documents never had other words.
+    pub const NONE: Self = Self { tags: &[], parts: &[] };
+}
+
+/// A service of version 1.x that is a part of one of today's: the records in whose list `member` there is `value`.
+#[derive(Debug)]
+pub struct Part {
+    /// Key of the older service, for example `signIn_nonInteractive`.
+    pub name: &'static str,
+    /// Key of today's service.
+    pub service: &'static str,
+    /// The list that tells the parts apart.
+    pub member: &'static str,
+    /// What it holds in the records of this part.
+    pub value: &'static str,
 }
 
 /// One national cloud: the hosts that belong together. Tokens of one are refused by the others.

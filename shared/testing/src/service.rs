@@ -2,7 +2,7 @@
 
 use collector::run::Invocation;
 use collector::service::{Bounds, Period, Query, Rate, Service, Tag, WindowRule};
-use collector::settings::{Connection, Credential, MemoryLimits, RequestRate, Settings};
+use collector::settings::{Connection, Credential, MemoryLimits, OlderStart, RequestRate, Settings};
 use collector::story::Identity;
 use jiff::{SignedDuration, Timestamp};
 
@@ -53,6 +53,7 @@ pub fn settings() -> Settings {
         },
         request_period: SignedDuration::from_secs(300),
         start_time: None,
+        older_start: OlderStart::default(),
         additional_filter: None,
         override_tag: None,
         window_max: SERVICE.window.max,

@@ -7,5 +7,6 @@ mod demo;
 mod feeds;
 mod live;
 mod look;
+mod migrate;
 mod on_premise;
 mod support;

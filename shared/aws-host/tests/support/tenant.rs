@@ -10,7 +10,7 @@ use aws_config::SdkConfig;
 use aws_host::environment::{self, Environment};
 use aws_host::handler::{Call, Handler, Telemetry};
 use aws_host::logs::CurrentRequest;
-use collector::service::{Cloud, Family};
+use collector::service::{Cloud, Family, Older};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -20,13 +20,19 @@ use super::wire::{answer, read_message};
 use super::{Dynamo, sdk_config};
 
 /// A family of one service.
-static THINGS: Family =
-    Family { input: "test_input", aliases: &[], clouds: CLOUDS, services: &[&testing::service::SERVICE] };
+static THINGS: Family = Family {
+    input: "test_input",
+    aliases: &[],
+    older: Older::NONE,
+    clouds: CLOUDS,
+    services: &[&testing::service::SERVICE],
+};
 
 /// A family of two content feeds and the service that retries what failed in them.
 static CONTENT: Family = Family {
     input: "test_content",
     aliases: &[],
+    older: Older::NONE,
     clouds: CLOUDS,
     services: &[&testing::service::FEED, &testing::service::OTHER_FEED, &testing::service::RETRY],
 };

@@ -182,8 +182,11 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
 
     pub(super) fn settle_start(&mut self) {
         let wanted = self.settings.start_time;
+        let mark = self.settings.older_start.mark.as_ref();
         let has_position =
             self.next.last_event_time_in_utc.is_some() || self.next.complete_to_in_utc.is_some();
+        let reach = self.settings.older_start.reach.unwrap_or(DEFAULT_START);
+        let default_start = whole_second(earlier(self.started, reach));
         match (self.next.start_time_in_utc, wanted) {
             (Some(stored), Some(start)) if stored != start => {
                 self.warn(format!(
@@ -191,15 +194,22 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                 ));
                 self.next.restart(start);
             }
+            (Some(_), _) if mark.is_some() && self.next.reset_mark.as_ref() != mark => {
+                let start = wanted.unwrap_or(default_start);
+                self.warn(format!(
+                    "reset_persistence_auth changed: position and record memory restart at {start}"
+                ));
+                self.next.restart(start);
+            }
             (Some(_), _) => {}
             (None, _) => {
-                let default_start = whole_second(earlier(self.started, DEFAULT_START));
                 let known = self.next.complete_to_in_utc.or(self.next.last_event_time_in_utc);
                 let start =
                     wanted.or(known.filter(|_| has_position).map(|instant| earlier(instant, DEFAULT_START)));
                 self.next.start_time_in_utc = Some(start.unwrap_or(default_start));
             }
         }
+        self.next.reset_mark = mark.or(self.next.reset_mark.as_ref()).cloned();
     }
 
     /// Why nothing is done now, if so.

@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 
 use super::Settings;
 use super::findings::Findings;
-use super::keys::{self, IGNORED_INSIDE, START_TIME};
+use super::keys::{self, IGNORED_INSIDE, RESET, START_TIME, TIME_DELTA};
 use super::outline::{InputOutline, Outline, Presence, ServiceOutline, names_of_family};
 use super::read::Block;
+use super::translate::translate;
 use super::{input, rate, service_block};
 use crate::error::{Error, ErrorType, code};
 use crate::service::{Family, Query, Service};
@@ -41,7 +42,8 @@ pub fn resolve(
         let message = format!("function `{function}` is not known; known are: {}", known.join(", "));
         return Err(Error::new(ErrorType::InitVariablesError, code::SETTINGS, message));
     };
-    let outline = Outline::read(document, families);
+    let translation = translate(document, families);
+    let outline = Outline::read(&translation, families);
     resolve_one(&outline, Target { family, service, now }, overlay, Others::Mentioned)
 }
 
@@ -53,7 +55,8 @@ pub fn check_all(
     families: &[&'static Family],
     now: Timestamp,
 ) -> Vec<(&'static str, Result<Resolved, Error>)> {
-    let outline = Outline::read(document, families);
+    let translation = translate(document, families);
+    let outline = Outline::read(&translation, families);
     families
         .iter()
         .flat_map(|family| family.services.iter().map(|service| Target { family, service, now }))
@@ -175,8 +178,10 @@ fn settings_of(
     let mut own = Findings::default();
     let no_input = Block::empty(family.input);
     let input_block = own_input.map_or(&no_input, |input| &input.block);
-    own.problems.extend(own_input.iter().flat_map(|input| input.findings.problems.clone()));
-    own.problems.extend(own_service.iter().flat_map(|outline| outline.findings.problems.clone()));
+    for part in own_input.map(|it| &it.findings).into_iter().chain(own_service.map(|it| &it.findings)) {
+        own.problems.extend(part.problems.clone());
+        own.remarks.extend(part.remarks.clone());
+    }
     let input_settings = input::read(input_block, family, presence, &mut own);
 
     let mut block = own_service.map_or_else(|| Block::empty(service.name), |outline| outline.block.clone());
@@ -197,6 +202,7 @@ fn settings_of(
         connection: input_settings.connection,
         request_period: service_settings.request_period,
         start_time: service_settings.start_time,
+        older_start: service_settings.older_start,
         additional_filter: service_settings.additional_filter,
         override_tag: service_settings.override_tag,
         window_max: service_settings.window_max,
@@ -233,7 +239,8 @@ fn overlay_block<'a>(
     service: &'static Service,
     findings: &mut Findings,
 ) -> Block<'a> {
-    let known = keys::of_service(service);
+    let mut known = keys::of_service(service);
+    known.retain(|setting| ![TIME_DELTA.name, RESET.name].contains(&setting.name));
     let mut block = Block::read_members("settings", members, &known, IGNORED_INSIDE, findings);
     block.boolean(&keys::ENABLED, findings);
     if let Some(path) = block.remove(&START_TIME) {
@@ -263,6 +270,8 @@ fn problems_of_others(outline: &Outline<'_>, target: Target) -> Vec<String> {
             let mut found = Findings::default();
             found.problems.extend(outline_of_other.findings.problems.clone());
             service_block::read(&outline_of_other.block, service, target.now, &mut found);
+            // What its words of version 1.x mean is told in its own answers.
+            found.remarks.clear();
             warnings.extend(found.demoted("another service").remarks);
         }
     }

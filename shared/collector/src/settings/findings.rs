@@ -70,6 +70,13 @@ impl Findings {
         self.problems.push(Problem { path: path.to_owned(), text, kind: Kind::FutureStart });
     }
 
+    /// Names the places of problems and ignored keys anew.
+    pub(crate) fn relocate(&mut self, place: impl Fn(&str) -> String) {
+        for path in self.problems.iter_mut().map(|problem| &mut problem.path).chain(&mut self.ignored) {
+            *path = place(path);
+        }
+    }
+
     /// Turns the problems into remarks: they concern something that is switched off.
     pub(crate) fn demoted(mut self, because: &str) -> Self {
         let problems = std::mem::take(&mut self.problems);

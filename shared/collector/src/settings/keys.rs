@@ -61,6 +61,15 @@ pub(super) static CLIENT_SECRET: Setting = Setting::named("client_secret");
 pub(super) static CLIENT_CERTIFICATE: Setting = Setting::named("client_certificate");
 pub(super) static CLIENT_PRIVATE_KEY: Setting = Setting::named("client_private_key");
 
+// Of both, in documents for version 1.x: they are translated before anything else reads them.
+pub(super) const TAG_VERSION: &str = "tag_version";
+pub(super) const SLIDING_WINDOW: &str = "pull_sliding_window_timespan_period";
+pub(super) const ENVIRONMENT_OF_365: &str = "ms_365_environment";
+pub(super) const CUSTOM_ENDPOINTS: &str = "custom_endpoints";
+/// URLs of `custom_endpoints` that one request for all vendors' alerts has no use for.
+pub(super) const VENDOR_URLS: &[&str] =
+    &["override_base_url_vendor", "override_base_url_vendor_with_sub_provider"];
+
 // Of services.
 pub(super) static REQUEST_PERIOD: Setting = Setting::named("request_period_in_seconds");
 pub(super) static START_TIME: Setting =
@@ -71,6 +80,8 @@ pub(super) static WINDOW_MAX: Setting = Setting::named("override_query_window_ma
 pub(super) static LOOKBACK: Setting = Setting::named("override_lookback_in_seconds");
 pub(super) static LATE_SWEEP_PERIOD: Setting = Setting::named("late_sweep_period_in_seconds");
 pub(super) static LATE_SWEEP_RANGE: Setting = Setting::named("late_sweep_range_in_seconds");
+pub(super) static TIME_DELTA: Setting = Setting::named("override_time_delta_in_days");
+pub(super) static RESET: Setting = Setting::named("reset_persistence_auth");
 pub(super) static OBFUSCATION: Setting = Setting::named("obfuscation_data");
 pub(super) static MEMORY_MOST: Setting = Setting::named("override_bloom_filter_size");
 pub(super) static MEMORY_LEAST: Setting = Setting::named("override_bloom_filter_buffer_size");
@@ -115,6 +126,8 @@ pub(super) fn of_service(service: &Service) -> Vec<&'static Setting> {
         &ENABLED,
         &REQUEST_PERIOD,
         &START_TIME,
+        &TIME_DELTA,
+        &RESET,
         &TAG,
         &WINDOW_MAX,
         &LOOKBACK,

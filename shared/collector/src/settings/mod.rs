@@ -7,11 +7,13 @@ pub mod document;
 mod findings;
 mod input;
 mod keys;
+pub mod migrate;
 mod outline;
 mod rate;
 mod read;
 mod service_block;
 pub(crate) mod times;
+mod translate;
 mod urls;
 
 #[cfg(test)]
@@ -44,6 +46,8 @@ pub struct Settings {
     pub request_period: SignedDuration,
     /// `start_time_in_utc`, when the document has one.
     pub start_time: Option<Timestamp>,
+    /// What a document for version 1.x says about where to start.
+    pub older_start: OlderStart,
     /// An OData clause that is ANDed to the window's.
     pub additional_filter: Option<String>,
     /// Replaces the tag of every record.
@@ -64,6 +68,16 @@ pub struct Settings {
     pub memory: Option<MemoryLimits>,
     /// The enabled content feeds of the same input, for the service that retries their failed content; else empty.
     pub feeds: Vec<Settings>,
+}
+
+/// Where a service starts, in the words of version 1.x.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OlderStart {
+    /// `override_time_delta_in_days`: a fresh service starts that long before its first pull. It moves no service that
+    /// has started.
+    pub reach: Option<SignedDuration>,
+    /// `reset_persistence_auth`: another value restarts the service. Its absence changes nothing.
+    pub mark: Option<String>,
 }
 
 /// How many records a feed's memory holds (`override_bloom_filter_size`, `override_bloom_filter_buffer_size`).

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::findings::Findings;
 use super::keys::{self, ENABLED, IGNORED_AT_TOP, IGNORED_INSIDE, SERVICES};
 use super::read::{Block, join, kind_of, object, unknown_key};
+use super::translate::{Note, NoteKind, Origins, Translation};
 use crate::service::{Family, Service};
 
 /// Whether an input or a service is to work.
@@ -71,11 +72,12 @@ pub(super) struct ServiceOutline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Reads the outline of a document.
-    pub(super) fn read(document: &'a Value, families: &[&'static Family]) -> Self {
+    /// Reads the outline of a translated document.
+    pub(super) fn read(translation: &'a Translation, families: &[&'static Family]) -> Self {
         let mut outline = Self::default();
-        let Value::Object(members) = document else {
-            outline.findings.problem("document", format!("expected an object, found {}", kind_of(document)));
+        let Value::Object(members) = &translation.document else {
+            let found = kind_of(&translation.document);
+            outline.findings.problem("document", format!("expected an object, found {found}"));
             return outline;
         };
         for key in members.keys().filter(|key| *key != "inputs") {
@@ -92,7 +94,37 @@ impl<'a> Outline<'a> {
             }
             None => outline.findings.problem("inputs", "is missing; a document is {\"inputs\": {…}}"),
         }
+        outline.name_places_as_written(&translation.origins);
+        for note in &translation.notes {
+            outline.take_note(note);
+        }
         outline
+    }
+
+    /// Everything says where it is in the document as it was written, before the translation.
+    fn name_places_as_written(&mut self, origins: &Origins) {
+        for input in &mut self.inputs {
+            input.block.relocate(|path| origins.place(path));
+            input.findings.relocate(|path| origins.place(path));
+            input.unknown_services.relocate(|path| origins.place(path));
+            for service in &mut input.services {
+                service.block.relocate(|path| origins.place(path));
+                service.findings.relocate(|path| origins.place(path));
+            }
+        }
+    }
+
+    fn take_note(&mut self, note: &Note) {
+        let Some(input) = self.inputs.iter_mut().find(|input| input.family.input == note.scope.input) else {
+            return;
+        };
+        let service = input.services.iter_mut().find(|it| Some(it.service.name) == note.scope.service);
+        let findings = service.map_or(&mut input.findings, |it| &mut it.findings);
+        match note.kind {
+            NoteKind::Problem => findings.problem(&note.path, &note.text),
+            NoteKind::Translated => findings.remarks.push(note.to_string()),
+            NoteKind::Moved => {}
+        }
     }
 
     /// The paths of all keys that are accepted and have no effect.

@@ -77,6 +77,14 @@ impl<'a> Block<'a> {
         self.entries.extend(other.entries);
     }
 
+    /// Names the places of the block and its entries anew.
+    pub(crate) fn relocate(&mut self, place: impl Fn(&str) -> String) {
+        self.path = place(&self.path);
+        for entry in &mut self.entries {
+            entry.path = place(&entry.path);
+        }
+    }
+
     /// Takes a setting out and gives its path, if it is there.
     pub(crate) fn remove(&mut self, setting: &'static Setting) -> Option<String> {
         let position = self.entries.iter().position(|entry| entry.setting.name == setting.name)?;

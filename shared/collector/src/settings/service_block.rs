@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::findings::Findings;
 use super::keys::{
     ADDITIONAL_FILTER, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, MEMORY_LEAST, MEMORY_MOST, OBFUSCATION,
-    REQUEST_PERIOD, START_TIME, Setting, TAG, WINDOW_MAX,
+    REQUEST_PERIOD, RESET, START_TIME, Setting, TAG, TIME_DELTA, WINDOW_MAX,
 };
 use super::read::{Block, kind_of};
 use super::times::parse_instant;
-use super::{MemoryLimits, RequestRate, is_word_character, rate};
+use super::{MemoryLimits, OlderStart, RequestRate, is_word_character, rate};
 use crate::obfuscate::Rule;
 use crate::service::Service;
 
@@ -19,6 +19,7 @@ use crate::service::Service;
 pub(super) struct ServiceSettings {
     pub(super) request_period: SignedDuration,
     pub(super) start_time: Option<Timestamp>,
+    pub(super) older_start: OlderStart,
     pub(super) additional_filter: Option<String>,
     pub(super) override_tag: Option<String>,
     pub(super) window_max: SignedDuration,
@@ -65,6 +66,7 @@ pub(super) fn read(
     ServiceSettings {
         request_period: request_period.unwrap_or(default_period),
         start_time: start_time(block, now, findings),
+        older_start: OlderStart { reach: reach(block, findings), mark: mark(block, findings) },
         additional_filter: additional_filter(block, findings),
         override_tag: override_tag(block, findings),
         window_max: window_max.unwrap_or(service.window.max),
@@ -107,6 +109,47 @@ fn start_time(block: &Block<'_>, now: Timestamp, findings: &mut Findings) -> Opt
         return None;
     }
     Some(instant)
+}
+
+/// `override_time_delta_in_days`: how long before its first pull a fresh service starts.
+fn reach(block: &Block<'_>, findings: &mut Findings) -> Option<SignedDuration> {
+    let days = time_delta(block, findings)?;
+    if let Some(other) = [&START_TIME, &RESET].into_iter().find(|other| block.has(other)) {
+        let text = format!("cannot go with `{}`; keep one", block.path_of(other));
+        findings.problem(block.path_of(&TIME_DELTA), text);
+        return None;
+    }
+    let path = block.path_of(&TIME_DELTA);
+    let today = format!("today `{}` says where", START_TIME.name);
+    findings.remarks.push(format!(
+        "{path}: is of version 1.x; a fresh service starts {days} days before its first pull; {today}"
+    ));
+    Some(SignedDuration::from_hours(days * 24))
+}
+
+/// The number of days that `override_time_delta_in_days` holds.
+pub(super) fn time_delta(block: &Block<'_>, findings: &mut Findings) -> Option<i64> {
+    block.whole_number(&TIME_DELTA, 0..=LONGEST_SECONDS / 86_400, findings)
+}
+
+/// `reset_persistence_auth`: any text; only whether it changes counts.
+fn mark(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
+    let (path, value) = block.raw(&RESET)?;
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            findings.problem(path, format!("expected a text, found {}", kind_of(value)));
+            return None;
+        }
+    };
+    if text.is_empty() || text.len() > LONGEST_TAG {
+        findings.problem(path, "must have 1 to 1,024 characters; remove it, or give a text");
+        return None;
+    }
+    let today = format!("today another `{}` does so", START_TIME.name);
+    findings.remarks.push(format!("{path}: is of version 1.x; another value restarts the service; {today}"));
+    Some(text)
 }
 
 fn additional_filter(block: &Block<'_>, findings: &mut Findings) -> Option<String> {

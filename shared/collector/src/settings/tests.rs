@@ -3,5 +3,8 @@
 mod accepted;
 mod content;
 mod family;
+mod migrated;
+mod older;
+mod older_family;
 mod refused;
 mod shared;

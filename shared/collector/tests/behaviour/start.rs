@@ -1,6 +1,7 @@
 //! Where a service starts, and what happens when that is changed.
 
 use collector::report::Status;
+use jiff::SignedDuration;
 use testing::site::{Site, Visit};
 use testing::source::PageFault;
 
@@ -23,6 +24,52 @@ fn a_fresh_service_starts_a_day_ago_unless_the_document_says_otherwise() {
         assert_eq!(site.checkpoint()["start_time_in_utc"], expected);
         assert_eq!(site.checkpoint()["complete_to_in_utc"], NOON);
     }
+}
+
+#[test]
+fn a_start_in_days_is_fixed_at_the_first_pull() {
+    let mut site = Site::new(NOON);
+    site.settings.older_start.reach = Some(SignedDuration::from_hours(72));
+    assert_eq!(site.tick().windows()[0].split('/').next(), Some("2026-11-17T12:00:00Z"));
+    site.pass(86_400);
+    let seen = site.tick();
+    assert_eq!((seen.status(), seen.warnings().as_str()), (Status::UpToDate, ""));
+    assert_eq!(
+        site.checkpoint()["start_time_in_utc"],
+        "2026-11-17T12:00:00Z",
+        "the clock does not restart it"
+    );
+}
+
+#[test]
+fn another_reset_restarts_once_and_its_absence_changes_nothing() {
+    let mut site = Site::with(NOON, &[("old", "2026-11-20T01:00:00Z"), ("new", "2026-11-20T11:00:00Z")]);
+    start_at(&mut site, Some("2026-11-20T00:00:00Z"));
+    let mark = |site: &mut Site, mark: Option<&str>| site.settings.older_start.mark = mark.map(str::to_owned);
+    mark(&mut site, Some("first"));
+    assert_eq!(site.tick().ids(), ["old", "new"], "a fresh service just starts");
+    for (text, expected) in [
+        (Some("first"), 0),
+        (Some("second"), 2),
+        (Some("second"), 0),
+        (None, 0),
+        (Some("second"), 0),
+        (Some("first"), 2),
+    ] {
+        mark(&mut site, text);
+        site.new_process();
+        site.pass(300);
+        let seen = site.tick();
+        assert_eq!(seen.ids().len(), expected, "{text:?}: {}", seen.warnings());
+        assert_eq!(seen.warnings().contains("reset_persistence_auth changed"), expected > 0);
+        assert_eq!(site.checkpoint()["start_time_in_utc"], "2026-11-20T00:00:00Z");
+    }
+    let mut other = Site::new(NOON);
+    other.tick();
+    mark(&mut other, Some("added later"));
+    other.pass(3_600);
+    other.tick();
+    assert_eq!(other.checkpoint()["start_time_in_utc"], "2026-11-19T13:00:00Z", "a day before the restart");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use collector::ports::{
     Blob, BlobEnd, Clock, Fetched, Page, PageRequest, Preparation, Source as _, SourceError,
 };
 use collector::service::{Bounds, Period, Query, Rate, Service, Tag, WindowRule};
-use collector::settings::{Connection, Credential, RequestRate, Settings};
+use collector::settings::{Connection, Credential, OlderStart, RequestRate, Settings};
 use collector::window::Window;
 use jiff::{SignedDuration, Timestamp};
 use microsoft::{ApiSource, Microsoft, Tuning};
@@ -115,6 +115,7 @@ pub fn settings(base_url: &str, login_url: &str) -> Settings {
         },
         request_period: SignedDuration::from_secs(300),
         start_time: None,
+        older_start: OlderStart::default(),
         additional_filter: None,
         override_tag: None,
         window_max: SignedDuration::from_hours(24),

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::family::{input, now, with};
 use crate::error::Error;
-use crate::service::{Cloud, Family, Period, Query, Rate, Service, Tag, WindowRule};
+use crate::service::{Cloud, Family, Older, Period, Query, Rate, Service, Tag, WindowRule};
 use crate::settings::document::{Resolved, check_all, resolve};
 use crate::settings::{MemoryLimits, RequestRate};
 
 static CONTENT: Family = Family {
     input: "office365",
     aliases: &[],
+    older: Older::NONE,
     clouds: &[
         cloud((
             "https://manage.office.com",

@@ -4,12 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::service::{Bounds, Cloud, Family, Period, Query, Rate, Service, Tag, WindowRule};
+use crate::service::{Bounds, Cloud, Family, Older, Period, Query, Rate, Service, Tag, WindowRule};
 use crate::settings::document::{Resolved, resolve};
 
 pub(super) static AUDIT: Family = Family {
     input: "audit_logs",
     aliases: &["audits"],
+    older: Older::NONE,
     clouds: CLOUDS,
     services: &[&CHANGES, &LOGINS, &VISITS],
 };
@@ -17,6 +18,7 @@ pub(super) static AUDIT: Family = Family {
 pub(super) static OTHER: Family = Family {
     input: "other_product",
     aliases: &[],
+    older: Older::NONE,
     clouds: &[Cloud {
         top_level_domain: None,
         base_url: "https://api.other.example",
@@ -28,7 +30,7 @@ pub(super) static OTHER: Family = Family {
 
 pub(super) static FAMILIES: &[&Family] = &[&AUDIT, &OTHER];
 
-const CLOUDS: &[Cloud] = &[
+pub(super) const CLOUDS: &[Cloud] = &[
     Cloud {
         top_level_domain: Some("com"),
         base_url: "https://api.example.com",
@@ -54,7 +56,7 @@ static LOGINS: Service = service("audit_logs", "logins", &[], "audit-logins", "a
 static VISITS: Service = service("audit_logs", "visits", &[], "audit-visits", "visits");
 static OTHER_SERVICE: Service = service("other_product", "things", &[], "other-things", "things");
 
-const fn service(
+pub(super) const fn service(
     input: &'static str,
     name: &'static str,
     aliases: &'static [&'static str],

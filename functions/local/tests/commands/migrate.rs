@@ -1,0 +1,91 @@
+//! `collector migrate`: older configurations in, today's out.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::text;
+
+const OLD: &str = "
+# the old collector
+globals: {debug: false}
+inputs:
+  microsoft_graph_audit:
+    id: 12345
+    enabled: 'true'
+    credentials: {tenant_id: t-1, client_id: c-1, client_secret: hunter2}
+    services:
+      audit:
+        request_period_in_seconds: '600'
+        start_time: 2026-11-01T00-00-00Z
+        ms_365_environment: gcc_high
+      signIn_nonInteractive:
+      signIn_managedIdentity: {}
+";
+
+fn migrate(old: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_collector"))
+        .args(["migrate", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(old.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn an_older_configuration_comes_out_in_todays_form_and_its_format() {
+    let output = migrate(OLD);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    insta::assert_snapshot!("migrated", text(&output.stdout));
+    insta::assert_snapshot!("changes", text(&output.stderr));
+
+    let again = migrate(&text(&output.stdout));
+    assert_eq!(text(&again.stdout), text(&output.stdout));
+    assert!(text(&again.stderr).starts_with("nothing to change"), "{}", text(&again.stderr));
+}
+
+#[test]
+fn json_stays_json_in_the_order_of_its_members() {
+    let old = r#"{"inputs": {"microsoft_graph_audit": {"services": {"signIn": {"tag": "a.b", "enabled": true}},
+        "credentials": {"client_secret": "hunter2", "tenant_id": "t", "client_id": "c"}, "id": "x"}}}"#;
+    let output = migrate(old);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = r#"{"inputs":{"microsoft_graph_audit":{"services":{"signIns":{"override_tag":"a.b","enabled":true}},"credentials":{"client_secret":"hunter2","tenant_id":"t","client_id":"c"},"id":"x"}}}"#;
+    assert_eq!(document.to_string(), expected);
+    assert!(!text(&output.stderr).contains("comments"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_cannot_be_read_or_is_invalid_ends_with_2_and_all_problems() {
+    let cases: [(&str, &[&str]); 3] = [
+        ("{\"inputs\": \"hunter2", &["standard input: ", "line 1"]),
+        ("a: b", &["inputs: is missing"]),
+        (
+            "inputs: {office365: {id: a b, services: {exchange: {tagg: hunter2}}}, microsoft_nothing: {}}",
+            &[
+                "inputs.office365.id: ",
+                "inputs.office365.credentials: ",
+                "exchange.tagg: ",
+                "inputs.microsoft_nothing: ",
+            ],
+        ),
+    ];
+    for (old, named) in cases {
+        let output = migrate(old);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(output.stdout.is_empty());
+        for name in named {
+            assert_eq!(told.matches(name).count(), 1, "{name}: {told}");
+        }
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let absent =
+        Command::new(env!("CARGO_BIN_EXE_collector")).args(["migrate", "no/such/file"]).output().unwrap();
+    assert_eq!(absent.status.code(), Some(2));
+    assert!(text(&absent.stderr).contains("no/such/file: cannot be read"), "{}", text(&absent.stderr));
+}
