@@ -1,11 +1,15 @@
-//! Microsoft Graph: the input `microsoft_graph_audit`.
+//! Microsoft Graph: the inputs `microsoft_graph_audit` and `microsoft_graph_security`.
 //!
-//! What the services share: hosts and audiences by cloud, how long records are kept and how late they come, and one
-//! request budget for everything under `/auditLogs` (5 requests in 10 s for an app in a tenant; Graph's throttling
-//! limits for Entra logs).
+//! What the services share: hosts and audiences by cloud, how long records are kept and how late they come, and two
+//! request budgets: everything under `/auditLogs` (5 requests in 10 s for an app in a tenant; Graph's throttling limits
+//! for Entra logs), and everything under `/security` (150 in a minute; its limits for alerts and secure scores).
 
+mod alerts;
+mod alerts_v2;
 mod directory_audits;
 mod provisioning_audits;
+mod secure_score_control_profiles;
+mod secure_scores;
 mod sign_ins;
 mod sign_ins_v2;
 
@@ -30,6 +34,27 @@ pub static AUDIT: Family = Family {
         &provisioning_audits::SERVICE,
         &sign_ins::SERVICE,
         &sign_ins_v2::SERVICE,
+    ],
+};
+
+/// The alerts and secure scores of Microsoft's security products. China's cloud has none of them.
+pub static SECURITY: Family = Family {
+    input: "microsoft_graph_security",
+    aliases: &["microsoft_graph"],
+    older: Older {
+        tags: &[
+            ("alerts", "cloud.msgraph.security.alerts.2"),
+            ("secure_scores", "cloud.msgraph.security.scores.2"),
+            ("secure_score_control_profiles", "cloud.msgraph.security.scorecontrol.2"),
+        ],
+        ..Older::NONE
+    },
+    clouds: CLOUDS,
+    services: &[
+        &alerts::SERVICE,
+        &alerts_v2::SERVICE,
+        &secure_scores::SERVICE,
+        &secure_score_control_profiles::SERVICE,
     ],
 };
 
@@ -63,6 +88,12 @@ const CLOUDS: &[Cloud] = &[
 
 /// The limit that all of `/auditLogs` shares.
 const AUDIT_LOGS: Rate = Rate { requests: 5, seconds: 10, budget: "auditLogs" };
+
+/// The limit that all of `/security` shares.
+const SECURITY_LOGS: Rate = Rate { requests: 150, seconds: 60, budget: "security" };
+
+/// The permission that all of `/security` asks for, the newer alerts excepted.
+const SECURITY_EVENTS: &str = "SecurityEvents.Read.All";
 
 /// Records are kept for 30 days. There is no time of ingestion, so late ones are found by looking back; they usually come
 /// within minutes.

@@ -1,6 +1,6 @@
 //! Provisioning audits: what Entra ID's provisioning service created, changed and removed in other systems.
 
-use collector::service::{Bounds, Period, Query, Service, Tag};
+use collector::service::{Bounds, Paging, Period, Query, SameBy, Service, Tag};
 
 use crate::{AUDIT_LOGS, WINDOW};
 
@@ -16,8 +16,11 @@ pub static SERVICE: Service = Service {
         bounds: Bounds::Exclusive,
         base_filter: None,
         headers: &[],
+        paging: Paging::Links,
+        successor: None,
     },
     event_time: &["activityDateTime"],
+    same_by: SameBy::Content,
     window: WINDOW,
     tag: Tag::Fixed("cloud.azure.ad.provisioning.{env}.msgraph"),
     period: Period { default_seconds: 300, minimum_seconds: 60 },

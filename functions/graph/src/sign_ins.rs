@@ -1,6 +1,6 @@
 //! Sign-ins: interactive sign-ins of users, as the v1.0 API gives them.
 
-use collector::service::{Bounds, Period, Query, Service, Tag};
+use collector::service::{Bounds, Paging, Period, Query, SameBy, Service, Tag};
 
 use crate::{AUDIT_LOGS, SIGN_IN_WINDOW};
 
@@ -17,8 +17,11 @@ pub static SERVICE: Service = Service {
         bounds: Bounds::Inclusive,
         base_filter: None,
         headers: &[],
+        paging: Paging::Links,
+        successor: None,
     },
     event_time: &["createdDateTime"],
+    same_by: SameBy::Content,
     window: SIGN_IN_WINDOW,
     tag: Tag::Fixed("cloud.azure.ad.signin.{env}.msgraph"),
     period: Period { default_seconds: 300, minimum_seconds: 60 },

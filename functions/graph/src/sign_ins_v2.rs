@@ -1,6 +1,6 @@
 //! Sign-ins, second version: of users, interactive and not, of service principals and of managed identities.
 
-use collector::service::{Bounds, Part, Period, Query, Service, Tag};
+use collector::service::{Bounds, Paging, Part, Period, Query, SameBy, Service, Tag};
 
 use crate::{AUDIT_LOGS, SIGN_IN_WINDOW};
 
@@ -20,8 +20,11 @@ pub static SERVICE: Service = Service {
              or t eq 'managedIdentity' or t eq 'unknownFutureValue')",
         ),
         headers: &[("Prefer", "include-unknown-enum-members")],
+        paging: Paging::Links,
+        successor: None,
     },
     event_time: &["createdDateTime"],
+    same_by: SameBy::Content,
     window: SIGN_IN_WINDOW,
     tag: Tag::ByField {
         field: &["signInEventTypes"],

@@ -104,7 +104,7 @@ fn an_unknown_handler_is_told_to_lambda_with_the_known_ones() {
     assert_eq!(told["errorType"], "InitVariablesError");
     let message = told["errorMessage"].as_str().unwrap();
     assert!(message.starts_with("[1] _HANDLER `graph-audits` is not known"), "{message}");
-    for service in graph::AUDIT.services {
+    for service in graph::AUDIT.services.iter().chain(graph::SECURITY.services) {
         assert!(message.contains(service.function), "{message}");
     }
     let end = child.wait_with_output().unwrap();
@@ -114,7 +114,7 @@ fn an_unknown_handler_is_told_to_lambda_with_the_known_ones() {
 
 #[test]
 fn every_service_is_played_by_its_handler_and_ends_when_asked() {
-    for service in graph::AUDIT.services {
+    for service in graph::AUDIT.services.iter().chain(graph::SECURITY.services) {
         let (mut runtime_api, aws) = (Server::start(), Server::start());
         let mut child = start(service.function, &runtime_api, &aws);
         let (head, _) = runtime_api.request();

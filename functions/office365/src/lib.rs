@@ -11,7 +11,7 @@ mod general_audit;
 mod sharepoint;
 mod uri_retry;
 
-use collector::service::{Cloud, Family, Older, Period, Query, Rate, Service, Tag, WindowRule};
+use collector::service::{Cloud, Family, Older, Period, Query, Rate, SameBy, Service, Tag, WindowRule};
 use jiff::SignedDuration;
 
 /// The audit logs of Microsoft 365.
@@ -68,6 +68,7 @@ const FEED: Service = Service {
     function: "",
     query: Query::FailedContent,
     event_time: &["CreationTime"],
+    same_by: SameBy::Content,
     window: WindowRule {
         max: SignedDuration::from_hours(24),
         lookback: SignedDuration::from_hours(1),

@@ -3,7 +3,9 @@
 use collector::event::Request;
 use collector::outlook::Outlook;
 use collector::report::{Report, Status};
-use collector::service::{Bounds, Cloud, Family, Older, Period, Query, Rate, Service, Tag, WindowRule};
+use collector::service::{
+    Bounds, Cloud, Family, Older, Paging, Period, Query, Rate, SameBy, Service, Tag, WindowRule,
+};
 use jiff::SignedDuration;
 
 /// A family of two services.
@@ -35,8 +37,11 @@ const fn service(name: &'static str, function: &'static str) -> Service {
             bounds: Bounds::Inclusive,
             base_filter: None,
             headers: &[],
+            paging: Paging::Links,
+            successor: None,
         },
         event_time: &["createdDateTime"],
+        same_by: SameBy::Content,
         window: WindowRule {
             max: SignedDuration::from_hours(24),
             lookback: SignedDuration::from_hours(1),

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorType, code};
 use crate::ports::{CHECKPOINT_KEY, Row};
+use crate::report::Status;
 use crate::story::Line;
 use crate::window::Window;
 
@@ -43,6 +44,9 @@ pub struct Walk {
     /// The API was not ready for the window at hand: it is asked again in its time, not sooner.
     #[serde(default, rename = "window_waits", skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
+    /// Something of the window at hand was missing in an answer.
+    #[serde(default, rename = "window_is_partial", skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
 }
 
 impl Walk {
@@ -57,6 +61,7 @@ impl Walk {
         self.window_to = Some(window.to);
         self.read_at = Some(read_at);
         self.next_link = None;
+        self.is_partial = false;
     }
 
     /// The window at hand is complete.
@@ -66,6 +71,7 @@ impl Walk {
         self.read_at = None;
         self.next_link = None;
         self.waits = false;
+        self.is_partial = false;
     }
 }
 
@@ -172,6 +178,9 @@ pub struct Checkpoint {
     /// End of the last complete window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complete_to_in_utc: Option<Timestamp>,
+    /// From there on something was missing in the API's answers: it is read again until nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed_from_in_utc: Option<Timestamp>,
     /// When the first fresh window of the last cycle was read (see `window`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_since_in_utc: Option<Timestamp>,
@@ -265,12 +274,18 @@ impl Checkpoint {
         }
     }
 
+    /// Whether the last pull found the API retired.
+    pub fn is_retired(&self) -> bool {
+        self.last_result.as_deref() == Some(Status::Retired.word())
+    }
+
     /// Forgets position, window and record memory: the service starts again at `start`.
     pub fn restart(&mut self, start: Timestamp) {
         self.generation += 1;
         self.start_time_in_utc = Some(start);
         self.last_event_time_in_utc = None;
         self.complete_to_in_utc = None;
+        self.owed_from_in_utc = None;
         self.fresh_since_in_utc = None;
         self.walk = Walk::default();
         self.late_sweep = LateSweep::default();

@@ -111,11 +111,11 @@ impl Memory {
         let timeless = missing().filter(|bucket| **bucket == Bucket::Timeless).map(|bucket| vec![*bucket]);
         let records = ranges(missing().filter_map(|bucket| match bucket {
             Bucket::Hour(hour) => Some(*hour),
-            Bucket::Content(_) | Bucket::Timeless => None,
+            Bucket::Content(_) | Bucket::Timeless | Bucket::Version(_) => None,
         }));
         let contents = ranges(missing().filter_map(|bucket| match bucket {
             Bucket::Content(hour) => Some(*hour),
-            Bucket::Hour(_) | Bucket::Timeless => None,
+            Bucket::Hour(_) | Bucket::Timeless | Bucket::Version(_) => None,
         }));
         let records = records.into_iter().map(|range| range.map(Bucket::Hour).collect());
         let contents = contents.into_iter().map(|range| range.map(Bucket::Content).collect());

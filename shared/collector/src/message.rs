@@ -4,7 +4,7 @@
 //! event at LF, CR or NUL. Nothing is parsed and written again.
 
 use crate::record::{MAX_PICKS, plain_string};
-use crate::service::{Service, Tag};
+use crate::service::{SameBy, Service, Tag};
 use crate::settings::Settings;
 
 /// Finds the tag of a record.
@@ -115,11 +115,16 @@ fn tag_ending_in(prefix: &str, value: &str) -> Option<String> {
 }
 
 /// The members that one pass over a record picks, in the order of [`Picked`].
-pub fn paths(service: &'static Service) -> Vec<&'static [&'static str]> {
-    match &service.tag {
-        Tag::Fixed(_) => vec![service.event_time],
-        Tag::ByField { field, .. } | Tag::Suffixed { field, .. } => vec![service.event_time, field],
-    }
+pub fn paths(service: &'static Service) -> [&'static [&'static str]; 3] {
+    let route: &[&str] = match &service.tag {
+        Tag::Fixed(_) => &[],
+        Tag::ByField { field, .. } | Tag::Suffixed { field, .. } => field,
+    };
+    let id: &[&str] = match &service.same_by {
+        SameBy::Content => &[],
+        SameBy::LastVersion { id, .. } => id,
+    };
+    [service.event_time, route, id]
 }
 
 /// The members that one pass over a record picked.
@@ -129,12 +134,14 @@ pub struct Picked<'a> {
     pub event_time: Option<&'a [u8]>,
     /// The member that the tag depends on, raw.
     pub route: Option<&'a [u8]>,
+    /// The id whose versions are compared, raw; none where it is null.
+    pub id: Option<&'a [u8]>,
 }
 
 impl<'a> Picked<'a> {
     /// Names what was picked by [`paths`].
     pub fn new(picked: [Option<&'a [u8]>; MAX_PICKS]) -> Self {
-        Self { event_time: picked[0], route: picked[1] }
+        Self { event_time: picked[0], route: picked[1], id: picked[2].filter(|raw| *raw != b"null") }
     }
 }
 
@@ -211,6 +218,7 @@ mod tests {
         function: "content-mail",
         query: Query::Content { content_type: "Audit.Mail" },
         event_time: &["CreationTime"],
+        same_by: SameBy::Content,
         window: WindowRule {
             max: SignedDuration::from_hours(24),
             lookback: SignedDuration::from_hours(1),

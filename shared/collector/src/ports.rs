@@ -40,7 +40,7 @@ pub struct PageRequest {
 }
 
 /// One page of records, as the API sent them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Page {
     /// The raw bytes of each record, slices of the page's body.
     pub records: Vec<Bytes>,
@@ -49,6 +49,9 @@ pub struct Page {
     /// The next page, or `None` after the last one. A page may be empty and still have a next one. A source gives no link
     /// that was followed before in the same walk: that would be a circle, and is an error.
     pub next: Option<String>,
+    /// What is missing of the page and may come when it is asked for again, in words for the operator (which are not among
+    /// the warnings): the window is read again later.
+    pub missing: Option<String>,
     /// What the operator should know, for example a deprecation header.
     pub warnings: Vec<String>,
 }
@@ -137,6 +140,9 @@ pub enum SourceError {
     /// There is nothing to read yet and nothing is wrong, in words for the operator; the window is asked for again.
     #[error("{0}")]
     NotReady(String),
+    /// The API has retired the endpoint: there is nothing to read any more. Words for the operator.
+    #[error("{0}")]
+    Retired(String),
     /// The deadline came first; nothing is wrong.
     #[error("out of time")]
     OutOfTime,

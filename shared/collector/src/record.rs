@@ -34,8 +34,13 @@ impl HashKey {
 
     /// Keyed hash of a name, for example a content id.
     pub fn of_name(&self, name: &str) -> u64 {
+        self.of_value(name.as_bytes())
+    }
+
+    /// Keyed hash of a member's raw value, for example an id.
+    pub fn of_value(&self, raw_value: &[u8]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.0);
-        hasher.write(name.as_bytes());
+        hasher.write(raw_value);
         hasher.finish()
     }
 }
@@ -60,13 +65,15 @@ pub struct Scanned<'a> {
     pub is_object: bool,
 }
 
-/// Hashes a record and picks the members at `paths` (outermost name first; at most [`MAX_PICKS`] paths).
-pub fn scan<'a>(record: &'a [u8], key: &HashKey, paths: &[&[&str]]) -> Scanned<'a> {
+/// Hashes a record and picks the members at `paths` (outermost name first; at most [`MAX_PICKS`] paths; an empty one picks
+/// nothing). A member of the record itself that is called `ignoring` is left out of the hash.
+pub fn scan<'a>(record: &'a [u8], key: &HashKey, paths: &[&[&str]], ignoring: Option<&str>) -> Scanned<'a> {
     let mut scanner = Scanner {
         text: record,
         at: 0,
         seed: SipHasher13::new_with_key(&key.0),
         paths,
+        ignoring: ignoring.map(str::as_bytes),
         picked: [None; MAX_PICKS],
     };
     scanner.skip_space();
@@ -88,6 +95,7 @@ struct Scanner<'a, 'p> {
     at: usize,
     seed: SipHasher13,
     paths: &'p [&'p [&'p str]],
+    ignoring: Option<&'p [u8]>,
     picked: [Option<&'a [u8]>; MAX_PICKS],
 }
 
@@ -163,6 +171,9 @@ impl<'a> Scanner<'a, '_> {
             hasher.finish()
         };
         self.pick(picks, start);
+        if depth == 0 && self.ignoring.is_some_and(|ignored| name.get(1..name.len() - 1) == Some(ignored)) {
+            return 0;
+        }
         hash
     }
 

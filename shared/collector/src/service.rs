@@ -74,8 +74,10 @@ pub struct Service {
     pub function: &'static str,
     /// How its records are asked for.
     pub query: Query,
-    /// Member that holds a record's event time, outermost name first.
+    /// Member that holds a record's event time, outermost name first; empty where there is none.
     pub event_time: &'static [&'static str],
+    /// Which of its records are the same.
+    pub same_by: SameBy,
     /// How its windows are laid.
     pub window: WindowRule,
     /// The Devo tag of a record.
@@ -103,6 +105,22 @@ pub enum Query {
         base_filter: Option<&'static str>,
         /// Further request headers as (name, value).
         headers: &'static [(&'static str, &'static str)],
+        /// How a page leads to the next one.
+        paging: Paging,
+        /// The service that takes its place, where Microsoft retires this endpoint: its absence, and that it is empty
+        /// whatever is asked, is then no failure.
+        successor: Option<&'static str>,
+    },
+    /// An OData collection of one record a day that comes newest first and takes no filter on its time: the newest days
+    /// are asked for, and those outside the window are left out.
+    NewestDays {
+        /// Path under the base URL.
+        path: &'static str,
+    },
+    /// An OData collection without a time: the whole list, each time.
+    Snapshot {
+        /// Path under the base URL.
+        path: &'static str,
     },
     /// A content feed of the Office 365 Management Activity API: the listing pages of a window name content blobs, and
     /// each blob is an array of records. Windows lie on `contentCreated`, the instant at which a blob became available.
@@ -121,10 +139,40 @@ impl Query {
         matches!(self, Self::FailedContent)
     }
 
+    /// Whether the whole list is read each time, so that there is no window of event time.
+    pub fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Snapshot { .. })
+    }
+
     /// Whether positions are instants at which content became available, and not the records' own times.
     pub fn is_content(&self) -> bool {
         matches!(self, Self::Content { .. })
     }
+}
+
+/// How a page of an OData collection leads to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paging {
+    /// By `@odata.nextLink`, until there is none.
+    Links,
+    /// By time: from the last record's instant on, inclusive, is asked anew until nothing later comes. The API's links
+    /// count rows (`$skip`) and end before a long list does; they are followed only where a whole page has one instant.
+    MovingBoundary,
+}
+
+/// Which records are the same. Enriched members and those that the collector adds are never compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameBy {
+    /// Those whose whole content is: each is delivered once.
+    Content,
+    /// A record is compared with the version of its id that was delivered last: one that changes back is delivered
+    /// again. A record without an id is compared by its content.
+    LastVersion {
+        /// The member that holds the id, outermost name first: a string or a number.
+        id: &'static [&'static str],
+        /// A member of the record that is left out of the comparison.
+        ignoring: Option<&'static str>,
+    },
 }
 
 /// The comparison operators that an endpoint documents for its time field.

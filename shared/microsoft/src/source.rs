@@ -160,9 +160,7 @@ impl Source for ApiSource {
                 };
                 feed.page(request, &mut self.walk).await
             }
-            Api::FailedContent(_) => {
-                Ok(Page { records: Vec::new(), blobs: Vec::new(), next: None, warnings: Vec::new() })
-            }
+            Api::FailedContent(_) => Ok(Page::default()),
         }
     }
 
@@ -246,7 +244,7 @@ impl ApiSource {
             no_page(&query.endpoint, &BadLink("the page links go in a circle".to_owned()))
         })?;
         let warnings = self.access.kept.notices.of(&answer, &query.endpoint, self.access.clock.now());
-        Ok(Page { records: collection.records, blobs: Vec::new(), next: collection.next, warnings })
+        Ok(Page { records: collection.records, next: collection.next, warnings, ..Page::default() })
     }
 }
 

@@ -339,7 +339,7 @@ impl Source for ContentSource<'_> {
         let next = rest.last().filter(|_| has_more).map(|(place, _)| place.clone());
         step().await;
         let blobs = rest.into_iter().map(|(_, blob)| blob).collect();
-        Ok(Page { records: Vec::new(), blobs, next, warnings: self.warning.clone().into_iter().collect() })
+        Ok(Page { blobs, next, warnings: self.warning.clone().into_iter().collect(), ..Page::default() })
     }
 
     fn fetch(&mut self, blobs: Vec<Blob>, _deadline: Timestamp) {

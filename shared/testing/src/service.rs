@@ -1,7 +1,7 @@
 //! A service and settings for tests of the core.
 
 use collector::run::Invocation;
-use collector::service::{Bounds, Period, Query, Rate, Service, Tag, WindowRule};
+use collector::service::{Bounds, Paging, Period, Query, Rate, SameBy, Service, Tag, WindowRule};
 use collector::settings::{Connection, Credential, MemoryLimits, OlderStart, RequestRate, Settings};
 use collector::story::Identity;
 use jiff::{SignedDuration, Timestamp};
@@ -18,8 +18,11 @@ pub static SERVICE: Service = Service {
         bounds: Bounds::Inclusive,
         base_filter: None,
         headers: &[],
+        paging: Paging::Links,
+        successor: None,
     },
     event_time: &["time"],
+    same_by: SameBy::Content,
     window: WindowRule {
         max: SignedDuration::from_hours(24),
         lookback: SignedDuration::from_hours(1),
@@ -60,6 +63,7 @@ pub fn settings() -> Settings {
         lookback: SERVICE.window.lookback,
         late_sweep_period: SignedDuration::ZERO,
         late_sweep_range: SignedDuration::ZERO,
+        snapshot_mode: Default::default(),
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1_000_000, per: SignedDuration::from_secs(1) },
         memory: None,
@@ -95,6 +99,7 @@ const CONTENT: Service = Service {
     function: "",
     query: Query::FailedContent,
     event_time: &["CreationTime"],
+    same_by: SameBy::Content,
     window: WindowRule {
         max: SignedDuration::from_hours(24),
         lookback: SignedDuration::from_hours(1),

@@ -154,7 +154,7 @@ impl Source for ScriptedSource<'_> {
         if fault == Some(PageFault::EmptyPage) {
             // `!` sorts before every digit: the same place under another name.
             let next = Some(format!("{}!", request.link.clone().unwrap_or_default()));
-            return Ok(Page { records: Vec::new(), blobs: Vec::new(), next, warnings: Vec::new() });
+            return Ok(Page { next, ..Page::default() });
         }
         let has_more = rest.len() > self.page_size;
         rest.truncate(self.page_size);
@@ -171,7 +171,7 @@ impl Source for ScriptedSource<'_> {
             _ => {}
         }
         step().await;
-        Ok(Page { records, blobs: Vec::new(), next, warnings: self.warning.clone().into_iter().collect() })
+        Ok(Page { records, next, warnings: self.warning.clone().into_iter().collect(), ..Page::default() })
     }
 
     /// Its pages name no blobs: there is nothing to fetch.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use collector::event::Request;
 use collector::run::{Invocation, Ports, Warm, invoke};
-use collector::service::{Bounds, Period, Query, Rate, Service, Tag, WindowRule};
+use collector::service::{Bounds, Paging, Period, Query, Rate, SameBy, Service, Tag, WindowRule};
 use collector::settings::{Connection, Credential, RequestRate, Settings};
 use collector::story::Identity;
 use devo::{Compression, DevoConfig, DevoSink, TlsMaterial, Transport};
@@ -28,8 +28,11 @@ pub static SERVICE: Service = Service {
         bounds: Bounds::Inclusive,
         base_filter: None,
         headers: &[],
+        paging: Paging::Links,
+        successor: None,
     },
     event_time: &["createdDateTime"],
+    same_by: SameBy::Content,
     window: WindowRule {
         max: SignedDuration::from_hours(7 * 24),
         lookback: SignedDuration::from_hours(1),
@@ -138,6 +141,7 @@ fn settings(base_url: &str) -> Settings {
         lookback: SERVICE.window.lookback,
         late_sweep_period: SignedDuration::ZERO,
         late_sweep_range: SignedDuration::ZERO,
+        snapshot_mode: Default::default(),
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1_000_000, per: SignedDuration::from_secs(1) },
         memory: None,

@@ -16,11 +16,15 @@ pub enum Bucket {
     Hour(i64),
     /// Records without a readable event time.
     Timeless,
+    /// The last version of the record with this id, by the hash of the id: it holds one hash.
+    Version(u64),
 }
 
 /// What names of content buckets begin with. `~` sorts behind everything else: a read of records does not meet them, and
 /// they are next to what a feed reads together with them at its start.
 const CONTENT: &str = "~content.";
+/// All versions have rows in common.
+const VERSIONS: &str = "~versions";
 /// 0001-01-01T00:00:00Z: the names of earlier hours would not sort.
 const FIRST_NAMED_SECOND: i64 = -62_135_596_800;
 
@@ -45,6 +49,7 @@ impl Bucket {
             Self::Timeless => "timeless".to_owned(),
             Self::Hour(hour) => name_of_hour(hour),
             Self::Content(hour) => format!("{CONTENT}{}", name_of_hour(hour)),
+            Self::Version(_) => VERSIONS.to_owned(),
         }
     }
 

@@ -61,7 +61,7 @@ enum Age {
 impl Age {
     fn of(bucket: Bucket) -> Option<Self> {
         match bucket {
-            Bucket::Content(_) => None,
+            Bucket::Content(_) | Bucket::Version(_) => None,
             Bucket::Hour(hour) => Some(Self::Hour(hour)),
             Bucket::Timeless => Some(Self::Timeless),
         }

@@ -44,7 +44,7 @@ impl Form {
     pub(super) fn of(bucket: Bucket, hashes: usize) -> Self {
         match bucket {
             Bucket::Hour(_) if hashes >= PAIRED_FROM => Self::Pair,
-            Bucket::Hour(_) | Bucket::Content(_) | Bucket::Timeless => Self::Single,
+            Bucket::Hour(_) | Bucket::Content(_) | Bucket::Timeless | Bucket::Version(_) => Self::Single,
         }
     }
 
@@ -160,7 +160,7 @@ pub(super) fn counted(row: &Row) -> (u64, Form) {
 pub(super) fn expiry(bucket: Bucket, now: Timestamp, retention: SignedDuration) -> i64 {
     let event_end = match bucket {
         Bucket::Hour(hour) | Bucket::Content(hour) => hour.saturating_add(1).saturating_mul(3600),
-        Bucket::Timeless => 0,
+        Bucket::Timeless | Bucket::Version(_) => 0,
     };
     let kept_from = event_end.clamp(now.as_second(), later(now, LONGEST_KEPT).as_second());
     kept_from + retention.as_secs() + GRACE.as_secs()

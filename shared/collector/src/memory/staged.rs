@@ -36,7 +36,7 @@ impl Staged {
     /// Most hashes in one row of this bucket.
     pub(super) fn row_cap(&self, bucket: Bucket) -> usize {
         match bucket {
-            Bucket::Content(_) => MOST_IN_ROW,
+            Bucket::Content(_) | Bucket::Version(_) => MOST_IN_ROW,
             Bucket::Hour(_) | Bucket::Timeless => self.row_cap,
         }
     }

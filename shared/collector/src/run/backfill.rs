@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::Walk;
-use crate::error::Error;
+use crate::error::{Error, ErrorType, code};
 use crate::event::Backfill;
 use crate::memory::{Bucket, Load, Memory};
 use crate::ports::{Row, Sink, Source, StateStore, Write};
+use crate::settings::Settings;
 use crate::window::{Window, earlier, later, plan, whole_second};
 
 use super::course::Course;
@@ -286,4 +287,16 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.course = Course::Live;
         Ok(())
     }
+}
+
+/// What has no windows of the past cannot be pulled again.
+pub(super) fn refuse(settings: &Settings) -> Error {
+    let remedy = if settings.service.query.is_snapshot() {
+        "it reads the whole list each time: pull with force"
+    } else {
+        "ask for one of the feed itself"
+    };
+    let function = settings.service.function;
+    let message = format!("backfill: {function} has no windows to pull again; {remedy}");
+    Error::new(ErrorType::InitVariablesError, code::SETTINGS, message)
 }

@@ -110,16 +110,23 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         match &self.course {
             Course::Backfill(open) => return open.next_window(max, self.oldest_to_ask(now)),
             Course::Sweep(_) => return self.next_swept_window(max, now),
+            Course::Live if self.settings.service.query.is_snapshot() => return self.next_snapshot(now),
             Course::Live => {}
         }
         if self.report.windows > 0 && self.next.walk.cursor.is_none() {
             return None;
         }
-        let planned = plan(&self.reached(), &self.bounds(max, now));
+        let planned = plan(&self.owed(self.reached()), &self.bounds(max, now));
         if let Some(gap) = planned.gap {
             self.warn_of_gap(gap, planned.window.from);
         }
         Some(planned.window)
+    }
+
+    /// A snapshot has the span of an instant: that of its beginning.
+    fn next_snapshot(&self, now: Timestamp) -> Option<Window> {
+        let taken = whole_second(now);
+        (self.report.windows == 0).then_some(Window { from: taken, to: taken })
     }
 
     /// What limits the live windows.
@@ -148,6 +155,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     pub(super) fn window_done(&mut self, window: &Window) {
         let read_at = self.walk().read_at.unwrap_or(self.started);
+        self.settle_what_is_owed(window);
         self.walk_mut().close();
         self.narrowed = self
             .narrowed
@@ -160,6 +168,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.report.windows += 1;
         if let Some(open) = self.course.backfill_mut() {
             open.walk.cursor = Some(window.to);
+            return;
+        }
+        if self.settings.service.query.is_snapshot() {
+            self.next.complete_to_in_utc = Some(window.to);
             return;
         }
         let reached = complete(&self.reached(), window, self.settings.lookback, read_at);

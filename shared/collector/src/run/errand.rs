@@ -4,7 +4,7 @@
 //! partition. The errand leaves the feed's position, period and story alone. A feed that is busy is passed over: its own
 //! invocation holds the memory that the errand would need.
 
-use crate::error::{Error, ErrorType, code};
+use crate::error::{Error, ErrorType};
 use crate::memory::Memory;
 use crate::ports::{Sink, Source, StateStore};
 use crate::report::Status;
@@ -162,13 +162,4 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
         self.story.extend(outcome.story.into_iter().filter(|line| line.level == Level::Error));
     }
-}
-
-/// A queue has no windows of the past.
-pub(super) fn refuse_backfill(settings: &Settings) -> Error {
-    let message = format!(
-        "backfill: {} has no windows to pull again; ask for one of the feed itself",
-        settings.service.function
-    );
-    Error::new(ErrorType::InitVariablesError, code::SETTINGS, message)
 }

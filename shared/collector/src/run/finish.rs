@@ -49,6 +49,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 self.walk_mut().waits = true;
                 Ok(Status::UpToDate)
             }
+            Err(Stop::Retired(why)) => {
+                self.warn(why);
+                Ok(Status::Retired)
+            }
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Broken(error)) => return Err(self.roll_back(error, None).await),
         };
@@ -238,6 +242,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             SourceError::OutOfTime => Stop::OutOfTime,
             SourceError::Throttled { until } => Stop::Throttled(until),
             SourceError::NotReady(why) => Stop::NotReady(why),
+            SourceError::Retired(why) => Stop::Retired(why),
             SourceError::Fatal(error) | SourceError::TooHeavy(error) => Stop::Failed(error),
             SourceError::LinkExpired(message) | SourceError::StartTooOld { message, .. } => {
                 let error = Error::new(ErrorType::PullError, crate::error::code::BAD_ANSWER, message);

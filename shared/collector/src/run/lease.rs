@@ -26,6 +26,8 @@ use super::{Invocation, PagesOfWalk, Ports, Run, Warm, proof};
 const DEFAULT_START: SignedDuration = SignedDuration::from_hours(24);
 /// A tick this much early is still in time, as long as it is a tenth of the period or less.
 const EARLIEST: SignedDuration = SignedDuration::from_secs(60);
+/// How often a retired API is asked whether it came back.
+const RETIRED_PERIOD: SignedDuration = SignedDuration::from_hours(24);
 /// How often the lease is asked for when the store does not say whether it gave it.
 const TRIES: u32 = 3;
 
@@ -220,6 +222,9 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         if self.must_be_patient() {
             return Some(Status::Throttled);
         }
+        if self.is_known_as_retired() {
+            return Some(Status::Retired);
+        }
         let walk = &self.next.walk;
         let is_unfinished = !walk.waits && (walk.window().is_some() || walk.cursor.is_some());
         let was_cut_short = matches!(self.next.last_result.as_deref(), Some("more" | "throttled"));
@@ -232,6 +237,16 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         // A pull from after now was noted by a clock that was wrong.
         let last = self.next.last_pull_in_utc.filter(|last| *last <= self.started);
         last.is_some_and(|instant| due(instant) > self.started).then_some(Status::NotDue)
+    }
+
+    /// Whether the API was found to be retired less than a day ago, and nobody asks for another look.
+    fn is_known_as_retired(&self) -> bool {
+        let request = &self.invocation.request;
+        let last = self.next.last_pull_in_utc.filter(|last| *last <= self.started);
+        self.next.is_retired()
+            && !request.force
+            && request.backfill.is_none()
+            && last.is_some_and(|instant| due_after(instant, RETIRED_PERIOD) > self.started)
     }
 
     /// Whether the API asked to come back later than now. A wish from further ahead than any is kept was noted by a clock

@@ -16,6 +16,7 @@ mod finish;
 mod lease;
 mod ledger;
 mod outlook;
+mod owed;
 mod page;
 mod proof;
 mod queue;
@@ -150,6 +151,8 @@ enum Stop {
     Throttled(Timestamp),
     /// There is nothing to read yet, for this reason; the position stays.
     NotReady(String),
+    /// There is nothing to read any more, for this reason.
+    Retired(String),
     /// A failure that says nothing about delivery or state: what was read so far can be sent.
     Failed(Error),
     /// Delivery or commit failed: the open batch is lost to this invocation.
@@ -207,9 +210,10 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         if !self.settings.enabled {
             return Ok(Status::Disabled);
         }
-        let is_retry = self.settings.service.query.has_no_listing();
-        if is_retry && self.invocation.request.backfill.is_some() {
-            return Err(errand::refuse_backfill(self.settings));
+        let query = &self.settings.service.query;
+        let is_retry = query.has_no_listing();
+        if self.invocation.request.backfill.is_some() && (is_retry || query.is_snapshot()) {
+            return Err(backfill::refuse(self.settings));
         }
         if self.is_dry() {
             self.look_at_state().await?;
@@ -317,6 +321,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                     self.note_page(&page, request.link.is_none())?;
                     let next = page.next;
                     page.warnings.into_iter().for_each(|warning| self.warn(warning));
+                    page.missing.iter().for_each(|what| self.note_missing(&window, what));
                     self.take_records(&page.records).await?;
                     self.take_blobs(page.blobs).await?;
                     if next.is_some() && next == request.link {

@@ -18,6 +18,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// stand still on purpose.
     pub(super) fn outlook(&self, position: &Checkpoint) -> Outlook {
         let standing = match &self.invocation.request.backfill {
+            // What is retired is not late, and cannot be lost by waiting.
+            _ if position.is_retired() => Standing::default(),
             Some(_) => Standing::default(),
             None => Standing {
                 start: position.start_time_in_utc,

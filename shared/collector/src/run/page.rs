@@ -12,6 +12,8 @@ use crate::message::{Picked, paths};
 use crate::obfuscate::obfuscate;
 use crate::ports::{Sink, Source, StateStore, Write};
 use crate::record::{plain_string, scan};
+use crate::service::SameBy;
+use crate::settings::SnapshotMode;
 use crate::window::later;
 
 use super::batch::MOST_ROWS;
@@ -66,15 +68,39 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     fn entry(&mut self, record: &Bytes, wanted: &[&[&str]]) -> Entry {
-        let scanned = scan(record, &self.hash_key, wanted);
+        let ignoring = match self.settings.service.same_by {
+            SameBy::Content => None,
+            SameBy::LastVersion { ignoring, .. } => ignoring,
+        };
+        let scanned = scan(record, &self.hash_key, wanted, ignoring);
         let picked = Picked::new(scanned.picked);
         let event_time = picked.event_time.and_then(event_time);
+        let bucket = match self.settings.service.same_by {
+            SameBy::Content => Bucket::of(event_time),
+            SameBy::LastVersion { .. } => {
+                Bucket::Version(picked.id.map_or(scanned.hash, |id| self.hash_key.of_value(id)))
+            }
+        };
         Entry {
-            hash: scanned.hash,
-            bucket: Bucket::of(event_time),
+            hash: scanned.hash ^ self.snapshot_mark(),
+            bucket,
             event_time,
             tag_index: self.tags.index(picked.route),
             is_object: scanned.is_object,
+        }
+    }
+
+    /// Makes the records of one snapshot differ from the same ones of another, as far as they shall be sent again: those
+    /// of another UTC day, or all. A snapshot belongs to the day on which it began, whenever it is completed.
+    fn snapshot_mark(&self) -> u64 {
+        let Some(taken) = self.walk().window_from.filter(|_| self.settings.service.query.is_snapshot())
+        else {
+            return 0;
+        };
+        match self.settings.snapshot_mode {
+            SnapshotMode::Changes => 0,
+            SnapshotMode::Daily => self.hash_key.of_name(&taken.strftime("%Y-%m-%d").to_string()),
+            SnapshotMode::Always => self.hash_key.of_name(&taken.to_string()),
         }
     }
 

@@ -32,6 +32,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             SourceError::Throttled { until } => Err(Stop::Throttled(until)),
             SourceError::Fatal(error) => Err(Stop::Failed(error)),
             SourceError::NotReady(why) => Err(Stop::NotReady(why)),
+            SourceError::Retired(why) => Err(Stop::Retired(why)),
             SourceError::TooHeavy(error) => self.narrow(window, error).map(Recovered::GoesOn),
             SourceError::LinkExpired(why) => self.begin_again(window, &why).map(Recovered::GoesOn),
             SourceError::StartTooOld { minimum, message } => self.move_start(window, minimum, &message),

@@ -87,7 +87,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if last <= now && due_after(last, period) > now {
             return false;
         }
-        let near = plan(&self.reached(), &self.bounds(self.settings.window_max, self.now())).window.from;
+        let near =
+            plan(&self.owed(self.reached()), &self.bounds(self.settings.window_max, self.now())).window.from;
         let wanted = whole_second(earlier(now, self.settings.late_sweep_range)).max(start);
         let from = wanted.max(self.oldest_to_ask(self.now()));
         self.next.late_sweep = known.begun(now, Window { from, to: near });

@@ -209,6 +209,7 @@ fn settings_of(
         lookback: service_settings.lookback,
         late_sweep_period: service_settings.late_sweep_period,
         late_sweep_range: service_settings.late_sweep_range,
+        snapshot_mode: service_settings.snapshot_mode,
         obfuscation: service_settings.obfuscation,
         rate: rate::of_function(service_settings.rate, input_settings.rate, service.rate, sharers),
         memory: service_settings.memory,

@@ -78,6 +78,7 @@ pub(super) static ADDITIONAL_FILTER: Setting = Setting::named("additional_filter
 pub(super) static TAG: Setting = Setting::spelt("override_tag", &["tag"]);
 pub(super) static WINDOW_MAX: Setting = Setting::named("override_query_window_max_seconds");
 pub(super) static LOOKBACK: Setting = Setting::named("override_lookback_in_seconds");
+pub(super) static SNAPSHOT_MODE: Setting = Setting::named("snapshot_mode");
 pub(super) static LATE_SWEEP_PERIOD: Setting = Setting::named("late_sweep_period_in_seconds");
 pub(super) static LATE_SWEEP_RANGE: Setting = Setting::named("late_sweep_range_in_seconds");
 pub(super) static TIME_DELTA: Setting = Setting::named("override_time_delta_in_days");
@@ -136,7 +137,10 @@ pub(super) fn of_service(service: &Service) -> Vec<&'static Setting> {
         &OBFUSCATION,
     ];
     match service.query {
-        Query::OData { .. } => settings.extend([&ADDITIONAL_FILTER, &LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE]),
+        Query::OData { .. } | Query::NewestDays { .. } => {
+            settings.extend([&ADDITIONAL_FILTER, &LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE]);
+        }
+        Query::Snapshot { .. } => settings.extend([&ADDITIONAL_FILTER, &SNAPSHOT_MODE]),
         // One document's template serves all services of this input.
         Query::Content { .. } | Query::FailedContent => {
             settings.extend([&LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE, &MEMORY_MOST, &MEMORY_LEAST]);

@@ -60,6 +60,8 @@ pub struct Settings {
     pub late_sweep_period: SignedDuration,
     /// How far back from now a late sweep reads again.
     pub late_sweep_range: SignedDuration,
+    /// What is sent of a snapshot.
+    pub snapshot_mode: SnapshotMode,
     /// Rules that mask members of a record.
     pub obfuscation: Vec<Rule>,
     /// The request limit of this function alone: the share of a shared budget.
@@ -78,6 +80,18 @@ pub struct OlderStart {
     pub reach: Option<SignedDuration>,
     /// `reset_persistence_auth`: another value restarts the service. Its absence changes nothing.
     pub mark: Option<String>,
+}
+
+/// What is sent of a snapshot (`snapshot_mode`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SnapshotMode {
+    /// New and changed records, and all of them at the first snapshot of each UTC day.
+    #[default]
+    Daily,
+    /// New and changed records.
+    Changes,
+    /// All of them, each time.
+    Always,
 }
 
 /// How many records a feed's memory holds (`override_bloom_filter_size`, `override_bloom_filter_buffer_size`).

@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::findings::Findings;
 use super::keys::{
     ADDITIONAL_FILTER, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, MEMORY_LEAST, MEMORY_MOST, OBFUSCATION,
-    REQUEST_PERIOD, RESET, START_TIME, Setting, TAG, TIME_DELTA, WINDOW_MAX,
+    REQUEST_PERIOD, RESET, SNAPSHOT_MODE, START_TIME, Setting, TAG, TIME_DELTA, WINDOW_MAX,
 };
 use super::read::{Block, kind_of};
 use super::times::parse_instant;
-use super::{MemoryLimits, OlderStart, RequestRate, is_word_character, rate};
+use super::{MemoryLimits, OlderStart, RequestRate, SnapshotMode, is_word_character, rate};
 use crate::obfuscate::Rule;
 use crate::service::Service;
 
@@ -26,6 +26,7 @@ pub(super) struct ServiceSettings {
     pub(super) lookback: SignedDuration,
     pub(super) late_sweep_period: SignedDuration,
     pub(super) late_sweep_range: SignedDuration,
+    pub(super) snapshot_mode: SnapshotMode,
     pub(super) obfuscation: Vec<Rule>,
     pub(super) rate: Option<RequestRate>,
     pub(super) memory: Option<MemoryLimits>,
@@ -60,19 +61,21 @@ pub(super) fn read(
     let request_period = seconds(&REQUEST_PERIOD, service.period.minimum_seconds.into());
     let window_max = seconds(&WINDOW_MAX, 1);
     let lookback = seconds(&LOOKBACK, 0);
-    let late_sweep_period = seconds(&LATE_SWEEP_PERIOD, 0);
+    let late_sweep_period = seconds(&LATE_SWEEP_PERIOD, 0).unwrap_or(LATE_SWEEP_PERIOD_DEFAULT);
     let late_sweep_range = seconds(&LATE_SWEEP_RANGE, 1);
+    let is_snapshot = service.query.is_snapshot();
     let default_period = SignedDuration::from_secs(service.period.default_seconds.into());
     ServiceSettings {
         request_period: request_period.unwrap_or(default_period),
-        start_time: start_time(block, now, findings),
+        start_time: start_time(block, is_snapshot, now, findings),
         older_start: OlderStart { reach: reach(block, findings), mark: mark(block, findings) },
         additional_filter: additional_filter(block, findings),
         override_tag: override_tag(block, findings),
         window_max: window_max.unwrap_or(service.window.max),
         lookback: lookback.unwrap_or(service.window.lookback),
-        late_sweep_period: late_sweep_period.unwrap_or(LATE_SWEEP_PERIOD_DEFAULT),
+        late_sweep_period: if is_snapshot { SignedDuration::ZERO } else { late_sweep_period },
         late_sweep_range: late_sweep_range.unwrap_or(LATE_SWEEP_RANGE_DEFAULT),
+        snapshot_mode: snapshot_mode(block, findings),
         obfuscation: obfuscation(block, findings),
         rate: rate::read(block, findings),
         memory: service.query.is_content().then(|| memory(block, findings)),
@@ -93,7 +96,12 @@ fn memory(block: &Block<'_>, findings: &mut Findings) -> MemoryLimits {
     MemoryLimits { most, least: given_least.unwrap_or(MEMORY_LEAST_DEFAULT.min(most / 2)).min(most - 1) }
 }
 
-fn start_time(block: &Block<'_>, now: Timestamp, findings: &mut Findings) -> Option<Timestamp> {
+fn start_time(
+    block: &Block<'_>,
+    is_snapshot: bool,
+    now: Timestamp,
+    findings: &mut Findings,
+) -> Option<Timestamp> {
     let (path, value) = block.raw(&START_TIME)?;
     let shown: String = match value {
         Value::String(text) => text.chars().take(80).flat_map(char::escape_debug).collect(),
@@ -108,7 +116,23 @@ fn start_time(block: &Block<'_>, now: Timestamp, findings: &mut Findings) -> Opt
         findings.future_start(path, &shown);
         return None;
     }
+    if is_snapshot {
+        findings.remarks.push(format!("{path}: has no effect: a snapshot reads the whole list each time"));
+        return None;
+    }
     Some(instant)
+}
+
+fn snapshot_mode(block: &Block<'_>, findings: &mut Findings) -> SnapshotMode {
+    match block.text(&SNAPSHOT_MODE, findings).map(str::trim) {
+        None | Some("daily") => SnapshotMode::Daily,
+        Some("changes") => SnapshotMode::Changes,
+        Some("always") => SnapshotMode::Always,
+        Some(_) => {
+            findings.problem(block.path_of(&SNAPSHOT_MODE), "must be daily, changes or always");
+            SnapshotMode::Daily
+        }
+    }
 }
 
 /// `override_time_delta_in_days`: how long before its first pull a fresh service starts.

@@ -92,7 +92,7 @@ impl ContentFeed<'_> {
             let started_at = self.subscription().fresh_since(now);
             warnings.extend(started_at.map(|at| nothing_yet(query.content_type, at)));
         }
-        Ok(Page { records: Vec::new(), blobs: listing.blobs, next, warnings })
+        Ok(Page { blobs: listing.blobs, next, warnings, ..Page::default() })
     }
 
     /// Makes sure that there is a subscription, unless that was certain some hours ago.

@@ -8,7 +8,7 @@ use collector::error::Error;
 use collector::ports::{
     Blob, BlobEnd, Clock, Fetched, Page, PageRequest, Preparation, Source as _, SourceError,
 };
-use collector::service::{Bounds, Period, Query, Rate, Service, Tag, WindowRule};
+use collector::service::{Bounds, Paging, Period, Query, Rate, SameBy, Service, Tag, WindowRule};
 use collector::settings::{Connection, Credential, OlderStart, RequestRate, Settings};
 use collector::window::Window;
 use jiff::{SignedDuration, Timestamp};
@@ -44,8 +44,11 @@ pub static SERVICE: Service = Service {
         bounds: Bounds::Inclusive,
         base_filter: Some("signInEventTypes/any(t: t eq 'interactiveUser')"),
         headers: &[("Prefer", "include-unknown-enum-members")],
+        paging: Paging::Links,
+        successor: None,
     },
     event_time: &["createdDateTime"],
+    same_by: SameBy::Content,
     window: WindowRule {
         max: SignedDuration::from_hours(24),
         lookback: SignedDuration::from_hours(1),
@@ -63,6 +66,7 @@ pub static FEED: Service = Service {
     function: "office365-exchange",
     query: Query::Content { content_type: "Audit.Exchange" },
     event_time: &["CreationTime"],
+    same_by: SameBy::Content,
     permission: "ActivityFeed.Read",
     ..template()
 };
@@ -73,6 +77,7 @@ pub static URI_RETRY: Service = Service {
     function: "office365-uri-retry",
     query: Query::FailedContent,
     event_time: &["CreationTime"],
+    same_by: SameBy::Content,
     permission: "ActivityFeed.Read",
     ..template()
 };
@@ -85,6 +90,7 @@ const fn template() -> Service {
         function: "",
         query: Query::FailedContent,
         event_time: &[],
+        same_by: SameBy::Content,
         window: WindowRule {
             max: SignedDuration::from_hours(24),
             lookback: SignedDuration::from_hours(1),
@@ -122,6 +128,7 @@ pub fn settings(base_url: &str, login_url: &str) -> Settings {
         lookback: SignedDuration::from_hours(1),
         late_sweep_period: SignedDuration::from_hours(1),
         late_sweep_range: SignedDuration::from_hours(24),
+        snapshot_mode: Default::default(),
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1000, per: SignedDuration::from_secs(1) },
         memory: None,

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn built() -> impl Iterator<Item = &'static Service> {
-        graph::AUDIT.services.iter().chain(office365::MANAGEMENT.services).copied()
+        [&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT].into_iter().flat_map(|family| family.services).copied()
     }
 
     #[test]

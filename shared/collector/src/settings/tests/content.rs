@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::family::{input, now, with};
 use crate::error::Error;
-use crate::service::{Cloud, Family, Older, Period, Query, Rate, Service, Tag, WindowRule};
+use crate::service::{Cloud, Family, Older, Period, Query, Rate, SameBy, Service, Tag, WindowRule};
 use crate::settings::document::{Resolved, check_all, resolve};
 use crate::settings::{MemoryLimits, RequestRate};
 
@@ -61,6 +61,7 @@ const FEED: Service = Service {
     function: "",
     query: Query::FailedContent,
     event_time: &["CreationTime"],
+    same_by: SameBy::Content,
     window: WindowRule {
         max: SignedDuration::from_hours(24),
         lookback: SignedDuration::from_hours(1),

@@ -4,7 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::service::{Bounds, Cloud, Family, Older, Period, Query, Rate, Service, Tag, WindowRule};
+use crate::service::{
+    Bounds, Cloud, Family, Older, Paging, Period, Query, Rate, SameBy, Service, Tag, WindowRule,
+};
 use crate::settings::document::{Resolved, resolve};
 
 pub(super) static AUDIT: Family = Family {
@@ -74,8 +76,11 @@ pub(super) const fn service(
             bounds: Bounds::Inclusive,
             base_filter: None,
             headers: &[],
+            paging: Paging::Links,
+            successor: None,
         },
         event_time: &["time"],
+        same_by: SameBy::Content,
         window: WindowRule {
             max: SignedDuration::from_hours(24),
             lookback: SignedDuration::from_hours(1),
