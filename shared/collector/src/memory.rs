@@ -33,6 +33,7 @@ mod held;
 mod limit;
 mod row;
 mod staged;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
@@ -47,6 +48,7 @@ use held::Held;
 use limit::Census;
 use row::{HASHES, MEMORY, Name};
 use staged::Staged;
+use versions::Versions;
 
 pub use bucket::Bucket;
 pub use limit::{Forgotten, most_hashes_a_row};
@@ -68,6 +70,7 @@ pub struct Memory {
     space: String,
     held: BTreeMap<Bucket, Held>,
     staged: Staged,
+    versions: Versions,
     limits: Option<MemoryLimits>,
     census: Option<Census>,
     clock: u64,
@@ -107,6 +110,11 @@ impl Memory {
 
     /// What must be read before records of these buckets can be judged.
     pub fn loads(&self, buckets: &BTreeSet<Bucket>) -> Vec<Load> {
+        let version = buckets.iter().find(|bucket| matches!(bucket, Bucket::Version(_)));
+        let versions = version.and_then(|bucket| {
+            let (first, last) = self.versions.keys_to_read(&self.space)?;
+            Some(Load { first, last, buckets: vec![*bucket] })
+        });
         let missing = || buckets.iter().filter(|bucket| !self.held.contains_key(bucket));
         let timeless = missing().filter(|bucket| **bucket == Bucket::Timeless).map(|bucket| vec![*bucket]);
         let records = ranges(missing().filter_map(|bucket| match bucket {
@@ -119,7 +127,8 @@ impl Memory {
         }));
         let records = records.into_iter().map(|range| range.map(Bucket::Hour).collect());
         let contents = contents.into_iter().map(|range| range.map(Bucket::Content).collect());
-        timeless.chain(records).chain(contents).map(|loaded: Vec<Bucket>| self.load(&loaded)).collect()
+        let others = timeless.chain(records).chain(contents).map(|loaded: Vec<Bucket>| self.load(&loaded));
+        others.chain(versions).collect()
     }
 
     /// The read that loads all records from the hour of `from` on, `to` being the present.
@@ -146,6 +155,10 @@ impl Memory {
     /// Takes in the rows of a read. Rows of other kinds or spaces are passed over, and those of buckets between the
     /// wanted ones that are held already.
     pub fn loaded(&mut self, load: &Load, rows: Vec<Row>) {
+        if let [Bucket::Version(_)] = load.buckets[..] {
+            self.versions.loaded(&self.space, rows);
+            return;
+        }
         let mut fresh: BTreeMap<Bucket, Held> = load
             .buckets
             .iter()
@@ -203,6 +216,9 @@ impl Memory {
 
     /// What is known of the record. A row that ends before `enough`, epoch seconds, ends too soon.
     pub fn judge(&self, bucket: Bucket, hash: u64, enough: i64) -> Verdict {
+        if let Bucket::Version(id) = bucket {
+            return self.versions.judge(id, hash, enough);
+        }
         if self.staged.contains(bucket, hash) {
             return Verdict::Known;
         }
@@ -223,6 +239,12 @@ impl Memory {
     /// commit does not happen must be dropped.
     pub fn stage(&mut self, bucket: Bucket, hash: u64, enough: i64) -> Verdict {
         let verdict = self.judge(bucket, hash, enough);
+        if let Bucket::Version(id) = bucket {
+            if verdict != Verdict::Known {
+                self.versions.stage(id, hash);
+            }
+            return verdict;
+        }
         self.held.entry(bucket).or_default().used = self.clock;
         if verdict != Verdict::Known {
             self.staged.insert(bucket, hash);
@@ -232,17 +254,22 @@ impl Memory {
 
     /// How many hashes are staged of the bucket with the most.
     pub fn most_staged(&self) -> usize {
-        self.staged.largest()
+        self.staged.largest().max(self.versions.staged())
     }
 
     /// How many rows the staged hashes need in their commit.
     pub fn staged_rows(&self) -> usize {
-        self.staged.rows()
+        self.staged.rows() + self.versions.staged_rows(0)
     }
 
     /// How many it would be with one more hash of this bucket.
     pub fn rows_with(&self, bucket: Bucket) -> usize {
-        self.staged.rows_with(bucket)
+        match bucket {
+            Bucket::Version(_) => self.staged.rows() + self.versions.staged_rows(1),
+            Bucket::Hour(_) | Bucket::Content(_) | Bucket::Timeless => {
+                self.staged.rows_with(bucket) + self.versions.staged_rows(0)
+            }
+        }
     }
 
     /// The rows that the commit with this version must hold. Times in UTC; `retention` is how long the API keeps records.
@@ -258,12 +285,15 @@ impl Memory {
                 writes.extend(name.puts(sorted, expires_at));
             }
         }
+        let expires_at = row::expiry(Bucket::Version(0), now, retention);
+        writes.extend(self.versions.rows(&self.space, version, expires_at));
         writes
     }
 
     /// The commit with these rows happened: what was staged is remembered for good, and what was deleted is forgotten.
     pub fn committed(&mut self, writes: &[Write]) {
         self.staged.clear();
+        self.versions.committed(&self.space, writes);
         let mut deleted: BTreeMap<Bucket, Vec<&str>> = BTreeMap::new();
         for write in writes {
             match write {
@@ -306,7 +336,7 @@ impl Memory {
     /// A page begins: drops the buckets used longest ago until little enough is held. Staged ones stay.
     pub fn page_begins(&mut self) {
         self.clock += 1;
-        let mut total: usize = self.held.values().map(Held::bytes).sum();
+        let mut total: usize = self.held.values().map(Held::bytes).sum::<usize>() + self.versions.bytes();
         while total > MOST_HELD_BYTES {
             let droppable = self.held.iter().filter(|(bucket, _)| !self.staged.touches(**bucket));
             let Some(oldest) = droppable.min_by_key(|(_, held)| held.used).map(|(bucket, _)| *bucket) else {
@@ -346,7 +376,7 @@ impl Memory {
             }));
             return writes;
         }
-        Vec::new()
+        self.versions.merge(&self.space)
     }
 }
 

@@ -342,7 +342,7 @@ mod tests {
     const KEY: HashKey = HashKey([7; 16]);
 
     fn hash(text: &str) -> u64 {
-        scan(text.as_bytes(), &KEY, &[]).hash
+        scan(text.as_bytes(), &KEY, &[], None).hash
     }
 
     #[test]
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn another_key_gives_another_hash() {
         let other = HashKey::from_hex("000102030405060708090a0b0c0d0e0f").unwrap();
-        assert_ne!(scan(b"{}", &other, &[]).hash, hash("{}"));
+        assert_ne!(scan(b"{}", &other, &[], None).hash, hash("{}"));
         assert_eq!(HashKey::from_hex("xyz"), None);
     }
 
@@ -399,7 +399,7 @@ mod tests {
     fn picks_members_by_path_and_takes_the_last_of_a_name() {
         let text = br#"{"t":"first","x":{"t":"inner","p":{"q": [1, 2]}},"t" : "last","list":[{"t":"no"}]}"#;
         let paths: [&[&str]; 4] = [&["t"], &["x", "t"], &["x", "p", "q"], &["missing"]];
-        let picked = scan(text, &KEY, &paths).picked;
+        let picked = scan(text, &KEY, &paths, None).picked;
         let texts = picked.map(|raw| raw.map(|bytes| std::str::from_utf8(bytes).unwrap()));
         assert_eq!(texts, [Some("\"last\""), Some("\"inner\""), Some("[1, 2]"), None]);
     }

@@ -138,7 +138,10 @@ mod tests {
     use super::*;
 
     fn built() -> impl Iterator<Item = &'static Service> {
-        [&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT].into_iter().flat_map(|family| family.services).copied()
+        [&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT]
+            .into_iter()
+            .flat_map(|family| family.services)
+            .copied()
     }
 
     #[test]
