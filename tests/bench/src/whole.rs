@@ -5,7 +5,7 @@ use std::sync::Arc;
 use collector::event::Request;
 use collector::run::{Invocation, Ports, Warm, invoke};
 use collector::service::{Bounds, Period, Query, Rate, Service, Tag, WindowRule};
-use collector::settings::{Connection, Credential, RequestRate, Settings};
+use collector::settings::{Connection, Credential, OlderStart, RequestRate, Settings};
 use collector::story::Identity;
 use devo::{Compression, DevoConfig, DevoSink, TlsMaterial, Transport};
 use jiff::{SignedDuration, Timestamp};
@@ -132,6 +132,7 @@ fn settings(base_url: &str) -> Settings {
         },
         request_period: SignedDuration::from_secs(300),
         start_time: None,
+        older_start: OlderStart::default(),
         additional_filter: None,
         override_tag: None,
         window_max: SERVICE.window.max,
