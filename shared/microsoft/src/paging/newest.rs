@@ -1,8 +1,8 @@
 //! The newest days: a list of one record a day that comes newest first and takes no filter on its time.
 //!
-//! So many days are asked for that the window is among them, and records outside it are left out. What is asked for may
-//! come in several pages; they are read until one is older than the window, if everything so far came newest first, or
-//! else to their end.
+//! As many days are asked for as the window has, back from the present. What is asked for may come in several pages; they
+//! are read until one is older than the window, if everything so far came newest first, or else to their end. Left out are
+//! records newer than the window, and behind the first page older ones.
 
 use collector::window::Window;
 use jiff::Timestamp;
@@ -10,18 +10,15 @@ use jiff::tz::TimeZone;
 
 use crate::paging::trail::Trail;
 
-/// Today's record may be late and a day may have two: so many more than the window has are asked for.
-const SPARE_DAYS: i64 = 2;
-
-/// The API keeps 90 days.
-const MOST_DAYS: i64 = 90 + SPARE_DAYS;
+/// The API keeps 90 days; the first and the last of them may be cut in two.
+const MOST_DAYS: i64 = 91;
 
 /// How many of the newest days hold the window, if the newest is of the present day.
 pub(crate) fn days(window: Window, now: Timestamp) -> i64 {
     let day = |instant: Timestamp| instant.to_zoned(TimeZone::UTC).date();
     let newest = day(window.to.max(now));
     let span = newest.duration_since(day(window.from)).as_hours() / 24;
-    span.saturating_add(SPARE_DAYS).clamp(1, MOST_DAYS)
+    span.saturating_add(1).clamp(1, MOST_DAYS)
 }
 
 /// The trail of the link behind a page whose records have these times, in their order; `None` where everything behind it
@@ -51,15 +48,15 @@ mod tests {
     }
 
     #[test]
-    fn the_days_from_the_windows_start_to_the_present_are_asked_for_and_two_more() {
+    fn the_days_from_the_windows_start_to_the_present_are_asked_for() {
         let table = [
-            ("2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z", "2026-11-20T11:00:00Z", 2),
-            ("2026-11-19T23:59:59Z", "2026-11-20T00:00:00Z", "2026-11-20T00:00:00Z", 3),
-            ("2026-08-22T12:00:00Z", "2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z", 92),
-            ("2020-01-01T00:00:00Z", "2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z", 92),
+            ("2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z", "2026-11-20T11:00:00Z", 1),
+            ("2026-11-19T23:59:59Z", "2026-11-20T00:00:00Z", "2026-11-20T00:00:00Z", 2),
+            ("2026-08-22T12:00:00Z", "2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z", 91),
+            ("2020-01-01T00:00:00Z", "2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z", 91),
             // A backfill of a week that is long past.
-            ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z", "2026-11-20T12:00:00Z", 52),
-            ("2026-11-20T10:00:00Z", "2026-11-22T10:00:00Z", "2026-11-20T12:00:00Z", 4),
+            ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z", "2026-11-20T12:00:00Z", 51),
+            ("2026-11-20T10:00:00Z", "2026-11-22T10:00:00Z", "2026-11-20T12:00:00Z", 3),
         ];
         for (from, to, now, expected) in table {
             let window = Window { from: from.parse().unwrap(), to: to.parse().unwrap() };

@@ -162,7 +162,10 @@ impl ODataQuery {
                 let readable: Vec<Timestamp> = times.iter().flatten().copied().collect();
                 let trail = newest::behind(address.trail, window.from, &readable);
                 page.next = page.next.zip(trail).map(|(link, trail)| trail.mark(&link));
-                let is_wanted = |time: Timestamp| window.from <= time && time <= window.to;
+                // Of the days asked for the first may begin before the window, and is sent all the same: it is the API that
+                // says what belongs to them.
+                let is_first = matches!(address.trail, Trail::From(_));
+                let is_wanted = |time: Timestamp| time <= window.to && (is_first || window.from <= time);
                 let mut wanted = times.into_iter().map(|time| time.is_none_or(is_wanted));
                 page.records.retain(|_| wanted.next().unwrap_or(true));
             }

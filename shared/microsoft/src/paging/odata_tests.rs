@@ -137,8 +137,8 @@ fn records_without_a_readable_time_neither_move_the_boundary_nor_end_the_walk() 
 #[test]
 fn the_newest_days_are_asked_for_without_a_filter_on_the_time() {
     let table = [
-        (&[][..], "https://graph.example/v1.0/auditLogs/provisioning?$top=2"),
-        (&["a eq 1"], "https://graph.example/v1.0/auditLogs/provisioning?$filter=a%20eq%201&$top=2"),
+        (&[][..], "https://graph.example/v1.0/auditLogs/provisioning?$top=1"),
+        (&["a eq 1"], "https://graph.example/v1.0/auditLogs/provisioning?$filter=a%20eq%201&$top=1"),
     ];
     for (clauses, expected) in table {
         let newest = ODataQuery { plan: Plan::NewestDays, ..query(Bounds::Inclusive, clauses) };
@@ -161,7 +161,7 @@ fn a_whole_list_is_asked_for_as_it_is_and_its_links_followed_verbatim() {
 }
 
 #[test]
-fn records_outside_the_window_are_left_out_of_the_newest_days() {
+fn newer_records_are_left_out_of_the_newest_days_and_behind_the_first_page_older_ones() {
     let newest = ODataQuery { plan: Plan::NewestDays, ..query(Bounds::Inclusive, &[]) };
     let times = [
         "2026-11-20T11:00:00.1Z",
@@ -172,6 +172,9 @@ fn records_outside_the_window_are_left_out_of_the_newest_days() {
     ];
     let address = newest.page(window(), None, now()).unwrap();
     let collection = newest.after(window(), &address, page(&times, None), now()).unwrap();
+    assert_eq!(collection.records, page(&times[1..], None).records);
+    let behind = newest.page(window(), Some("https://graph.example/x#behind=2026-11-20T12:00:00Z"), now());
+    let collection = newest.after(window(), &behind.unwrap(), page(&times, None), now()).unwrap();
     assert_eq!(collection.records, page(&times[1..4], None).records);
 }
 
