@@ -38,6 +38,9 @@ const REPEATED: u32 = 50;
 /// Steps in which records appear while the services collect.
 const STEPS: u32 = 20;
 
+/// Days of which there is a record, where there is one a day: fewer than the API keeps.
+pub const DAYS: u32 = 88;
+
 /// Time between two steps.
 const STEP: Duration = Duration::from_millis(60);
 
@@ -74,8 +77,12 @@ impl<'a> Emission<'a> {
 
     /// Records that have to arrive, each once.
     pub fn expected(&self) -> u64 {
-        let with_records = self.world.services.iter().filter(|(_, reads)| *reads != Reads::Queue);
-        u64::from(self.plan.events) * with_records.count() as u64
+        let of = |reads: Reads| match reads {
+            Reads::Queue => 0,
+            Reads::Days(_) => (0..self.plan.events).filter_map(|number| self.plan.day(number)).count() as u64,
+            Reads::Collection(_) | Reads::Feed(_) => u64::from(self.plan.events),
+        };
+        self.world.services.iter().map(|(_, reads)| of(*reads)).sum()
     }
 
     /// Emits the rest, step by step.
@@ -98,6 +105,9 @@ impl<'a> Emission<'a> {
                 Reads::Collection(endpoint) => {
                     self.emit_records(*endpoint, numbers.clone()).map_err(|cause| cause.to_string())
                 }
+                Reads::Days(endpoint) => {
+                    self.emit_days(*endpoint, numbers.clone()).map_err(|cause| cause.to_string())
+                }
                 Reads::Feed(feed) => self
                     .packer
                     .emit_blobs(&self.world.tenant, *feed, numbers.clone())
@@ -105,6 +115,16 @@ impl<'a> Emission<'a> {
                 Reads::Queue => Ok(()),
             };
             emitted.map_err(|cause| format!("what {} reads cannot be emitted: {cause}", service.function))?;
+        }
+        Ok(())
+    }
+
+    fn emit_days(&self, endpoint: Endpoint, numbers: Range<u32>) -> Result<(), RecordRefused> {
+        for (number, day) in numbers.filter_map(|number| Some((number, self.plan.day(number)?))) {
+            let time = self.plan.began - SignedDuration::from_hours(24 * i64::from(day));
+            self.world
+                .tenant
+                .emit(endpoint, simulator::records::record(endpoint, u64::from(number), time))?;
         }
         Ok(())
     }
@@ -123,6 +143,12 @@ impl<'a> Emission<'a> {
 }
 
 impl Plan {
+    /// How many days ago the day is whose record is emitted with this number: every other day is late.
+    fn day(&self, number: u32) -> Option<u32> {
+        let (index, is_late) = number.checked_sub(self.past).map_or((number, 0), |rest| (rest, 1));
+        Some(2 * index + is_late).filter(|day| *day < DAYS)
+    }
+
     /// The instant of a record or blob that is emitted now. `first` is its (first) number, `ordinal` counts records or
     /// blobs: of those that are no matter of the past every other one is late.
     pub fn appears(&self, first: u32, ordinal: u32) -> Timestamp {

@@ -37,9 +37,11 @@ pub fn script(world: &World, weather: Weather) {
     };
     for (_, reads) in &world.services {
         match (weather, reads) {
-            (Weather::Bad, Reads::Collection(endpoint)) => rules.extend(on_collection(*endpoint)),
+            (Weather::Bad, Reads::Collection(endpoint) | Reads::Days(endpoint)) => {
+                rules.extend(on_collection(*endpoint))
+            }
             (Weather::Bad, Reads::Feed(feed)) => rules.extend(on_feed(*feed)),
-            (Weather::Fair, Reads::Collection(_) | Reads::Feed(_)) | (_, Reads::Queue) => {}
+            (Weather::Fair, Reads::Collection(_) | Reads::Days(_) | Reads::Feed(_)) | (_, Reads::Queue) => {}
         }
         if let Reads::Feed(feed) = reads {
             let not_there = Rule::on_blobs(*feed, Fault::Feed(FeedError::ContentUnknown));

@@ -109,7 +109,7 @@ impl Verdict {
                 }
                 match reads {
                     Reads::Queue => one.role = Role::Retrier,
-                    Reads::Collection(_) | Reads::Feed(_) => {
+                    Reads::Collection(_) | Reads::Days(_) | Reads::Feed(_) => {
                         let emitted = world.emitted(*reads);
                         let records = emitted.iter().map(|record| &**record);
                         one.compare(records, &arrivals(&events, service.function), &mut retried);

@@ -5,15 +5,20 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use collector::service::{Family, Query, Service};
+use jiff::{SignedDuration, Timestamp};
 use local_host::config::STATE_FILE_NAME;
 use simulator::receiver::{Receiver, ReceiverConfig};
 use simulator::tenant::{ContentType, Endpoint, FeedConfig, PageSize, Tenant, TenantConfig};
+
+use super::emission::DAYS;
 
 /// What a service of the demo reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
     /// A collection of Graph.
     Collection(Endpoint),
+    /// A collection of one record a day.
+    Days(Endpoint),
     /// A content feed of the Management Activity API.
     Feed(ContentType),
     /// The content that failed in the feeds of the same input.
@@ -81,7 +86,7 @@ impl World {
     /// The records that exist in what a service reads, as often as they were emitted. A queue has none of its own.
     pub fn emitted(&self, reads: Reads) -> Vec<Bytes> {
         match reads {
-            Reads::Collection(endpoint) => self.tenant.emitted(endpoint),
+            Reads::Collection(endpoint) | Reads::Days(endpoint) => self.tenant.emitted(endpoint),
             Reads::Feed(content_type) => self.tenant.emitted_records(content_type),
             Reads::Queue => Vec::new(),
         }
@@ -112,6 +117,7 @@ impl World {
         let (base_url, port) = (self.tenant.base_url(), self.receiver.address().port());
         let (tenant_id, client_id, client_secret) =
             (&tenant.tenant_id, &application.client_id, &secret.value);
+        let now = Timestamp::now();
         let mut text = format!(
             "globals:\n  id: demo\n  name: demo\n  persistence:\n    type: filesystem\n    config:\n      \
              directory_name: state\noutputs:\n  devo:\n    type: devo_platform\n    config:\n      \
@@ -119,7 +125,6 @@ impl World {
              cert: domain.crt\n      key: domain.key\ninputs:\n"
         );
         for family in families {
-            // A short longest window makes the first cycle several windows, as catching up is.
             let _ = write!(
                 text,
                 "  {}:\n    id: demo\n    enabled: true\n    environment: demo\n    credentials:\n      \
@@ -129,14 +134,23 @@ impl World {
                 family.input
             );
             for service in family.services {
-                let _ = writeln!(
-                    text,
-                    "      {}:\n        override_query_window_max_seconds: 21600",
-                    service.name
-                );
+                let (name, setting) = (service.name, setting(service, now));
+                let _ = writeln!(text, "      {name}:\n        {setting}");
             }
         }
         Ok(text)
+    }
+}
+
+/// What the demo sets of a service.
+fn setting(service: &Service, now: Timestamp) -> String {
+    match service.query {
+        Query::NewestDays { .. } => {
+            let start = now - SignedDuration::from_hours(24 * i64::from(DAYS));
+            format!("start_time_in_utc: {}", start.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        }
+        // A short longest window makes the first cycle several windows, as catching up is.
+        _ => "override_query_window_max_seconds: 21600".to_owned(),
     }
 }
 
@@ -144,10 +158,10 @@ impl Reads {
     /// What this service reads of the simulated tenant.
     fn of(service: &Service) -> Result<Self, String> {
         let (found, asked) = match &service.query {
-            Query::OData { path, .. } | Query::NewestDays { path } | Query::Snapshot { path } => {
-                let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == *path);
-                (endpoint.map(Self::Collection), *path)
+            Query::OData { path, .. } | Query::Snapshot { path } => {
+                (served(path).map(Self::Collection), *path)
             }
+            Query::NewestDays { path } => (served(path).map(Self::Days), *path),
             Query::Content { content_type } => {
                 let feed = ContentType::ALL.into_iter().find(|feed| feed.name() == *content_type);
                 (feed.map(Self::Feed), *content_type)
@@ -157,6 +171,10 @@ impl Reads {
         let function = service.function;
         found.ok_or_else(|| format!("the simulated tenant does not serve {asked}, which {function} reads"))
     }
+}
+
+fn served(path: &str) -> Option<Endpoint> {
+    Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path)
 }
 
 fn folder(wanted: Option<&Path>) -> Result<PathBuf, String> {

@@ -17,6 +17,9 @@ pub const RETRY: &str = "office365-uri-retry";
 /// Records of one blob at the most.
 const RECORDS_OF_A_BLOB: usize = 10;
 
+/// Of so many records of the others, a collection of one record a day gets one.
+const RECORDS_A_DAY: usize = 50;
+
 /// A world with `count` records in each collection and feed, a second apart, the newest a minute old.
 pub async fn world_with(folder: &Path, count: u64) -> World {
     let world = World::create(Some(folder), 1_000, FAMILIES).await.unwrap();
@@ -33,6 +36,13 @@ pub fn emit(world: &World, reads: Reads, numbers: Range<u64>) {
     match reads {
         Reads::Collection(endpoint) => {
             for number in numbers {
+                let record = simulator::records::record(endpoint, number, appears(number));
+                world.tenant.emit(endpoint, record).unwrap();
+            }
+        }
+        // There is a page a record: few are enough.
+        Reads::Days(endpoint) => {
+            for number in numbers.into_iter().step_by(RECORDS_A_DAY) {
                 let record = simulator::records::record(endpoint, number, appears(number));
                 world.tenant.emit(endpoint, record).unwrap();
             }
