@@ -51,6 +51,7 @@ pub enum Asks {
 enum Tags {
     One(&'static str),
     BySignInEventType,
+    ByProvider,
     ByWorkload,
 }
 
@@ -75,6 +76,22 @@ const PROMISES: &[Promise] = &[
         function: "graph-sign-ins-v2",
         asks: Asks::Collection(Endpoint::SignInsBeta),
         tags: Tags::BySignInEventType,
+    },
+    Promise { function: "graph-alerts", asks: Asks::Collection(Endpoint::Alerts), tags: Tags::ByProvider },
+    Promise {
+        function: "graph-alerts-v2",
+        asks: Asks::Collection(Endpoint::AlertsV2),
+        tags: Tags::One("cloud.msgraph.security.alerts_v2.{env}"),
+    },
+    Promise {
+        function: "graph-secure-scores",
+        asks: Asks::Collection(Endpoint::SecureScores),
+        tags: Tags::One("cloud.office365.security.scores.{env}.msgraph"),
+    },
+    Promise {
+        function: "graph-secure-score-control-profiles",
+        asks: Asks::Collection(Endpoint::ControlProfiles),
+        tags: Tags::One("cloud.office365.security.scorecontrol.{env}.msgraph"),
     },
     feed("office365-azure-active-directory", ContentType::AzureActiveDirectory),
     feed("office365-sharepoint", ContentType::SharePoint),
@@ -104,6 +121,10 @@ impl Promise {
                 let known = kinds.iter().filter_map(Value::as_str).find_map(sign_in_word);
                 format!("cloud.azure.ad.{}_signin.{{env}}.msgraph", known.unwrap_or("unknown_future_value"))
             }
+            Tags::ByProvider => {
+                let provider = record["vendorInformation"]["provider"].as_str().unwrap_or_default();
+                provider_tag(provider).to_owned()
+            }
             Tags::ByWorkload => {
                 let workload = record["Workload"].as_str().unwrap_or_default().to_ascii_lowercase();
                 let level: String = workload.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -121,8 +142,24 @@ impl Promise {
         match self.tags {
             Tags::One(pattern) => pattern,
             Tags::BySignInEventType => "signInEventTypes",
+            Tags::ByProvider => "vendorInformation.provider",
             Tags::ByWorkload => "cloud.office365.management.{Workload}",
         }
+    }
+}
+
+fn provider_tag(provider: &str) -> &'static str {
+    match provider.to_lowercase().as_str() {
+        "ipc" => "cloud.azure.ad.alerts.{env}.msgraph",
+        "mcas" => "cloud.office365.cloud_apps.alerts.{env}.msgraph",
+        "microsoft defender atp" | "microsoft 365 defender" => {
+            "cloud.office365.endpoint.alerts.{env}.msgraph"
+        }
+        "office 365 security and compliance" => "cloud.office365.security.alerts.{env}.msgraph",
+        "azure sentinel" => "cloud.azure.sentinel.alerts.{env}.msgraph",
+        "asc" => "cloud.office365.identity.alerts.{env}.msgraph",
+        "azure advanced threat protection" => "cloud.azure.securitycenter.alerts.{env}.msgraph",
+        _ => "cloud.msgraph.security.alerts.{env}.msgraph",
     }
 }
 

@@ -49,9 +49,14 @@ use wire::Wire;
 /// The deadline of an invocation whose deadline does not matter.
 pub const AMPLE: Duration = Duration::from_secs(40);
 
-/// The collections of Graph that are pulled, whatever there are.
+/// The audit logs of Graph.
 pub fn services() -> impl Iterator<Item = &'static Service> {
     graph::AUDIT.services.iter().copied()
+}
+
+/// The services of Graph security.
+pub fn security() -> impl Iterator<Item = &'static Service> {
+    graph::SECURITY.services.iter().copied()
 }
 
 /// The content feeds.
@@ -61,7 +66,7 @@ pub fn feeds() -> impl Iterator<Item = &'static Service> {
 
 /// Every service of the artefact, in the order of the README's table.
 pub fn all_services() -> impl Iterator<Item = &'static Service> {
-    services().chain(office365::MANAGEMENT.services.iter().copied())
+    services().chain(security()).chain(office365::MANAGEMENT.services.iter().copied())
 }
 
 /// The service of this function; fails the test when there is none.

@@ -103,5 +103,6 @@ const WINDOW: WindowRule = WindowRule {
     retention: SignedDuration::from_hours(30 * 24),
 };
 
-/// Sign-ins come later, those that are not interactive most of all.
-const SIGN_IN_WINDOW: WindowRule = WindowRule { lookback: SignedDuration::from_hours(2), ..WINDOW };
+/// There are many sign-ins, and reading many of them again every few minutes is dear: what is later than this, above all
+/// those that are not interactive, is the late sweep's.
+const SIGN_IN_WINDOW: WindowRule = WindowRule { lookback: SignedDuration::from_mins(30), ..WINDOW };

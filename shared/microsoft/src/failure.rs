@@ -23,6 +23,9 @@ const NO_LICENCE: &str = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
 /// Graph's code for an application that may not even look the licence up.
 const NO_DIRECTORY_ACCESS: &str = "Authentication_ApplicationHasNoDirectoryReadAccess";
 
+/// Words for an endpoint that a cloud does not have.
+const NO_SEGMENT: &str = "resource not found for the segment";
+
 /// Words of a refused page link.
 const LINK_WORDS: &[&str] = &["skip token", "skiptoken", "expiredpagetoken", "page token"];
 
@@ -234,12 +237,14 @@ pub(crate) struct Context<'a> {
     pub(crate) target: Target,
     pub(crate) window_from: Timestamp,
     pub(crate) now: Timestamp,
-    /// The whole `$filter`.
+    /// The whole `$filter`; empty where there is none.
     pub(crate) filter: &'a str,
     /// The operator's part of it.
     pub(crate) additional_filter: Option<&'a str>,
     /// What the service needs, from its declaration.
     pub(crate) permission: &'a str,
+    /// The service that takes the place of one that Microsoft retires, from its declaration.
+    pub(crate) successor: Option<&'a str>,
 }
 
 /// What the run loop is told about a failure that no further attempt can mend.
@@ -278,6 +283,10 @@ pub(crate) fn source_error(failure: &Failure, context: &Context<'_>) -> SourceEr
 fn refusal(failure: &Failure, context: &Context<'_>) -> Option<SourceError> {
     let complaint = &failure.complaint;
     let status = failure.status?;
+    let successor = context.successor.filter(|_| context.target == Target::Window && says_absent(failure));
+    if let Some(successor) = successor {
+        return Some(retired(context.endpoint, successor, &failure.sentence()));
+    }
     if context.target == Target::Link
         && (matches!(status, 404 | 410)
             || status == 400 && LINK_WORDS.iter().any(|words| complaint.says(words)))
@@ -291,7 +300,7 @@ fn refusal(failure: &Failure, context: &Context<'_>) -> Option<SourceError> {
         let minimum = minimum_time(&complaint.message);
         return Some(SourceError::StartTooOld { minimum, message: failure.sentence() });
     }
-    if !FILTER_WORDS.iter().any(|words| complaint.says(words)) {
+    if context.filter.is_empty() || !FILTER_WORDS.iter().any(|words| complaint.says(words)) {
         return None;
     }
     let is_old = context.now.duration_since(context.window_from) > SHORTEST_RETENTION;
@@ -309,6 +318,22 @@ fn refusal(failure: &Failure, context: &Context<'_>) -> Option<SourceError> {
         failure.sentence()
     );
     Some(fatal(ErrorType::PullError, code::BAD_FILTER, message))
+}
+
+/// Whether the endpoint is not there, or not any more.
+fn says_absent(failure: &Failure) -> bool {
+    match failure.status {
+        Some(404 | 410) => true,
+        Some(400) => failure.complaint.says(NO_SEGMENT),
+        _ => false,
+    }
+}
+
+/// What the run loop is told of an endpoint that Microsoft retires, when this was seen of it.
+pub(crate) fn retired(endpoint: &str, successor: &str, seen: &str) -> SourceError {
+    SourceError::Retired(format!(
+        "{endpoint} was retired by Microsoft ({seen}): disable this service and enable {successor} in its place"
+    ))
 }
 
 fn unexplained(failure: &Failure, context: &Context<'_>, called: String) -> SourceError {
@@ -342,16 +367,17 @@ fn remedy(failure: &Failure, context: &Context<'_>) -> String {
              that both belong to the tenant's cloud"
                 .to_owned()
         }
-        403 if complaint.code == NO_LICENCE => {
+        403 if complaint.code == NO_LICENCE && context.endpoint.contains("/auditLogs/") => {
             "; the tenant needs a Microsoft Entra ID P1 or P2 licence".to_owned()
+        }
+        403 if complaint.code == NO_LICENCE => {
+            "; the tenant needs a licence for a Microsoft product that gives these records".to_owned()
         }
         403 if complaint.code == NO_DIRECTORY_ACCESS => grant("Directory.Read.All"),
         401 | 403 => grant(&named_permissions(&complaint.message).unwrap_or_else(|| permission.to_owned())),
         300..=399 => "; redirects are not followed, correct override_base_url".to_owned(),
         404 => "; correct override_base_url, or this cloud does not have the endpoint".to_owned(),
-        400 if complaint.says("resource not found for the segment") => {
-            "; this cloud does not have the endpoint".to_owned()
-        }
+        400 if complaint.says(NO_SEGMENT) => "; this cloud does not have the endpoint".to_owned(),
         _ => String::new(),
     }
 }

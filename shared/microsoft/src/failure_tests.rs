@@ -21,6 +21,16 @@ fn context() -> Context<'static> {
         filter: "(time) and (mine eq 1)",
         additional_filter: None,
         permission: "AuditLog.Read.All",
+        successor: None,
+    }
+}
+
+fn security() -> Context<'static> {
+    Context {
+        endpoint: "https://graph.example/v1.0/security/alerts",
+        permission: "SecurityEvents.Read.All",
+        successor: Some("alerts_v2"),
+        ..context()
     }
 }
 
@@ -80,6 +90,74 @@ fn the_first_refusal_says_that_the_source_is_not_pullable_and_what_to_do() {
             "{told} should say {words}"
         );
     }
+}
+
+#[test]
+fn a_security_service_names_its_permission_or_the_licence_it_needs() {
+    let table = [
+        (refused(403, "Forbidden", "no"), "grant the application permission SecurityEvents.Read.All"),
+        (
+            refused(
+                403,
+                "UnknownError",
+                "requires one of SecurityAlert.Read.All, SecurityAlert.ReadWrite.All",
+            ),
+            "grant the application permission SecurityAlert.Read.All, SecurityAlert.ReadWrite.All",
+        ),
+        (
+            refused(403, NO_LICENCE, "Neither"),
+            "the tenant needs a licence for a Microsoft product that gives these records",
+        ),
+    ];
+    for (failure, words) in table {
+        let told = told(&failure, &security());
+        assert!(told.starts_with("fatal SetupError [102] ") && told.contains(words), "{told}");
+        assert!(!told.contains("Entra"), "{told}");
+    }
+    let audit = told(&refused(403, NO_LICENCE, "Neither"), &context());
+    assert!(audit.contains("Microsoft Entra ID P1 or P2 licence"), "{audit}");
+}
+
+#[test]
+fn an_absent_endpoint_that_has_a_successor_is_retired() {
+    let absent = [
+        refused(404, "", ""),
+        refused(410, "Gone", "This API is gone."),
+        refused(400, "BadRequest", "Resource not found for the segment 'alerts'."),
+    ];
+    for failure in &absent {
+        for contact in [Contact::First, Contact::Established] {
+            match source_error(failure, &Context { contact, ..security() }) {
+                SourceError::Retired(words) => assert_eq!(
+                    words,
+                    format!(
+                        "https://graph.example/v1.0/security/alerts was retired by Microsoft ({}): disable this \
+                         service and enable alerts_v2 in its place",
+                        failure.sentence()
+                    )
+                ),
+                other => panic!("{other:?}"),
+            }
+        }
+        let lasting = told(failure, &Context { successor: None, ..security() });
+        assert!(lasting.starts_with("fatal "), "{lasting}");
+    }
+    let link = Context { target: Target::Link, ..security() };
+    assert_eq!(told(&refused(404, "", ""), &link), "link expired");
+    for status in [400, 401, 403, 405, 500, 503] {
+        let told = told(&refused(status, "", "no"), &security());
+        assert!(told.starts_with("fatal "), "{status}: {told}");
+    }
+}
+
+#[test]
+fn without_a_filter_none_is_blamed_nor_the_start() {
+    let failure = refused(400, "BadRequest", "Invalid filter clause");
+    let told = told(
+        &failure,
+        &Context { filter: "", window_from: "2026-08-20T10:00:00Z".parse().unwrap(), ..context() },
+    );
+    assert!(told.starts_with("fatal SetupError [102]"), "{told}");
 }
 
 #[test]

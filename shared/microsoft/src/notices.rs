@@ -1,6 +1,8 @@
 //! What an answer says beside its content: deprecation, partial content, a clock that is wrong.
 //!
-//! A notice that stays true for months is told once per process, not once per page.
+//! A notice that stays true for months is told once per process, not once per page. Where several providers answer
+//! together, one without a licence or a permission is such a notice; one that failed is missing for now, and what is
+//! missing is not a notice but a part of the page.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +18,15 @@ use crate::complaint::excerpt;
 /// A clock that differs by more breaks token life times and windows.
 const TOLERATED_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
+/// What an answer says beside its content.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noticed {
+    /// What the operator should know, as far as it was not told before.
+    pub(crate) warnings: Vec<String>,
+    /// What is missing of the content and may come later.
+    pub(crate) missing: Option<String>,
+}
+
 /// Remembers which notices were told.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
@@ -23,15 +34,27 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// The warnings that an answer gives reason for, those told before left out.
-    pub(crate) fn of(&self, answer: &Answer, endpoint: &str, now: Timestamp) -> Vec<String> {
+    /// What an answer gives reason to say, notices that were told before left out.
+    pub(crate) fn of(&self, answer: &Answer, endpoint: &str, now: Timestamp) -> Noticed {
         let deprecated = deprecation(&answer.headers)
             .filter(|_| self.first_time(&format!("deprecation {endpoint}")))
             .map(|words| format!("{endpoint} is announced to end: {words}"));
         let skewed = skew(&answer.headers, now).filter(|_| self.first_time("clock")).map(|seconds| {
             format!("the clock of this machine differs from Microsoft's by {seconds} s; set it")
         });
-        deprecated.into_iter().chain(skewed).chain(partial(answer, endpoint)).collect()
+        let (absent, failed) = absent_providers(answer);
+        let partly = format!("{endpoint} answered in part (206):");
+        let absent = absent.into_iter().filter(|provider| self.first_time(&format!("{endpoint} {provider}")));
+        let absent = absent.map(|provider| {
+            format!(
+                "{partly} {provider}, and gives no records until the tenant has its licence and the application its \
+                 permission"
+            )
+        });
+        Noticed {
+            warnings: deprecated.into_iter().chain(skewed).chain(absent).collect(),
+            missing: (!failed.is_empty()).then(|| format!("{partly} {}", failed.join(", "))),
+        }
     }
 
     fn first_time(&self, notice: &str) -> bool {
@@ -67,13 +90,52 @@ fn timestamp(time: SystemTime) -> Option<Timestamp> {
     Timestamp::try_from(time).ok()
 }
 
-fn partial(answer: &Answer, endpoint: &str) -> Option<String> {
+/// The providers that are not in an answer: those that never are, and those that failed this time, in words. An answer
+/// in part that does not say what is missing counts as a failure.
+fn absent_providers(answer: &Answer) -> (Vec<String>, Vec<String>) {
     if answer.status != StatusCode::PARTIAL_CONTENT {
-        return None;
+        return (Vec::new(), Vec::new());
     }
-    let words: Vec<String> =
-        answer.headers.get_all(WARNING).iter().filter_map(|value| value.to_str().ok()).map(excerpt).collect();
-    Some(format!("{endpoint} answered in part (206): {}", words.join(", ")))
+    let headers = answer.headers.get_all(WARNING).iter();
+    let entries = headers.flat_map(|value| warning_texts(&String::from_utf8_lossy(value.as_bytes())));
+    let (mut absent, mut failed) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match provider_and_status(&entry) {
+            Some((provider, status @ ("401" | "403"))) => {
+                absent.push(format!("provider {} refuses with {status}", excerpt(provider)));
+            }
+            Some((provider, status)) => {
+                failed.push(format!("provider {} failed with {}", excerpt(provider), excerpt(status)));
+            }
+            None => failed.push(format!("a provider failed ({})", excerpt(&entry))),
+        }
+    }
+    if absent.is_empty() && failed.is_empty() {
+        failed.push("it does not say which provider failed".to_owned());
+    }
+    (absent, failed)
+}
+
+/// The texts of a Warning header: `code agent "text" "date", code agent "text"`, the date optional. One without quotes is
+/// taken for what it is meant to be.
+fn warning_texts(header: &str) -> Vec<String> {
+    if !header.contains('"') {
+        let entries = header.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        return entries.map(|entry| entry.splitn(3, ' ').last().unwrap_or(entry).to_owned()).collect();
+    }
+    let pieces: Vec<&str> = header.split('"').collect();
+    let quoted = pieces.chunks_exact(2).enumerate();
+    // A date stands right behind its text.
+    let texts = quoted.filter(|(index, pair)| *index == 0 || !pair[0].trim().is_empty());
+    texts.map(|(_, pair)| pair[1].to_owned()).collect()
+}
+
+/// The parts of `Vendor/Provider/Status/LatencyMs` that matter.
+fn provider_and_status(entry: &str) -> Option<(&str, &str)> {
+    let mut parts = entry.rsplit('/').map(str::trim);
+    let (_latency, status, provider) = (parts.next()?, parts.next()?, parts.next()?);
+    let _vendor = parts.next()?;
+    (!provider.is_empty() && !status.is_empty()).then_some((provider, status))
 }
 
 #[cfg(test)]
@@ -87,7 +149,14 @@ mod tests {
         let pairs = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        Answer { status: StatusCode::from_u16(status).unwrap(), headers: pairs.collect(), body: Bytes::new() }
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: pairs.fold(HeaderMap::new(), |mut all, (name, value)| {
+                all.append(name, value);
+                all
+            }),
+            body: Bytes::new(),
+        }
     }
 
     fn now() -> Timestamp {
@@ -104,12 +173,11 @@ mod tests {
         ];
         for headers in table {
             let notices = Notices::default();
-            assert_eq!(notices.of(&answer(200, headers), "a", now()).len(), 1, "{headers:?}");
-            assert_eq!(notices.of(&answer(200, headers), "a", now()).len(), 0, "{headers:?}");
-            assert_eq!(notices.of(&answer(200, headers), "b", now()).len(), 1, "{headers:?}");
+            let count = |endpoint| notices.of(&answer(200, headers), endpoint, now()).warnings.len();
+            assert_eq!((count("a"), count("a"), count("b")), (1, 0, 1), "{headers:?}");
         }
         let next = [("link", r#"<https://x.example>; rel="next""#)];
-        assert!(Notices::default().of(&answer(200, &next), "a", now()).is_empty());
+        assert_eq!(Notices::default().of(&answer(200, &next), "a", now()), Noticed::default());
     }
 
     #[test]
@@ -117,19 +185,79 @@ mod tests {
         let notices = Notices::default();
         let near = answer(200, &[("date", "Fri, 20 Nov 2026 10:04:59 GMT")]);
         let far = answer(200, &[("date", "Fri, 20 Nov 2026 10:05:01 GMT")]);
-        assert!(notices.of(&near, "a", now()).is_empty());
-        let told = notices.of(&far, "a", now());
+        assert_eq!(notices.of(&near, "a", now()), Noticed::default());
+        let told = notices.of(&far, "a", now()).warnings;
         assert!(told[0].contains("-301 s"), "{told:?}");
-        assert!(notices.of(&far, "b", now()).is_empty());
+        assert_eq!(notices.of(&far, "b", now()), Noticed::default());
     }
 
     #[test]
-    fn a_partial_answer_is_told_every_time_with_its_warning() {
+    fn a_provider_that_failed_is_missing_every_time_and_no_warning() {
+        let table: [(&[&'static str], &str); 9] = [
+            (&[r#"199 - "Microsoft/WDATP/504/10004""#], "provider WDATP failed with 504"),
+            (&[r#"199 - "Microsoft/Azure Sentinel/429/2""#], "provider Azure Sentinel failed with 429"),
+            (
+                &[r#"199 - "Microsoft/WDATP/500/1", 199 - "Microsoft/MCAS/timeout/10""#],
+                "provider WDATP failed with 500, provider MCAS failed with timeout",
+            ),
+            (
+                &[r#"199 - "Microsoft/WDATP/500/1""#, r#"199 - "Microsoft/MCAS/503/10""#],
+                "provider WDATP failed with 500, provider MCAS failed with 503",
+            ),
+            (
+                &[r#"199 - "Microsoft/WDATP/504/1" "Fri, 20 Nov 2026 10:00:00 GMT""#],
+                "provider WDATP failed with 504",
+            ),
+            (&["199 - Microsoft/Azure Sentinel/504/1"], "provider Azure Sentinel failed with 504"),
+            (&[r#"199 - "out of order""#], "a provider failed (out of order)"),
+            (&[], "it does not say which provider failed"),
+            (&[""], "it does not say which provider failed"),
+        ];
         let notices = Notices::default();
-        let partial = answer(206, &[("warning", r#"199 - "Microsoft/WDATP/401/228""#)]);
-        for _ in 0..2 {
-            let told = notices.of(&partial, "a", now());
-            assert_eq!(told, [r#"a answered in part (206): 199 - "Microsoft/WDATP/401/228""#]);
+        for (values, words) in table {
+            let headers: Vec<_> = values.iter().map(|value| ("warning", *value)).collect();
+            let expected =
+                Noticed { missing: Some(format!("a answered in part (206): {words}")), ..Noticed::default() };
+            for _ in 0..2 {
+                assert_eq!(notices.of(&answer(206, &headers), "a", now()), expected, "{values:?}");
+            }
         }
+        let whole = answer(200, &[("warning", r#"199 - "Microsoft/WDATP/504/1""#)]);
+        assert_eq!(
+            notices.of(&whole, "a", now()),
+            Noticed::default(),
+            "nothing is missing of a whole answer"
+        );
+    }
+
+    #[test]
+    fn a_provider_without_a_licence_is_told_once_and_not_missing() {
+        let notices = Notices::default();
+        for status in ["401", "403"] {
+            let header: &'static str = format!(r#"199 - "Microsoft/WDATP/{status}/228""#).leak();
+            let unlicensed = answer(206, &[("warning", header)]);
+            let noticed = notices.of(&unlicensed, "a", now());
+            let begin =
+                format!("a answered in part (206): provider WDATP refuses with {status}, and gives no");
+            assert!(
+                noticed.warnings.len() == 1 && noticed.warnings[0].starts_with(&begin),
+                "{:?}",
+                noticed.warnings
+            );
+            assert_eq!(noticed.missing, None);
+            assert_eq!(notices.of(&unlicensed, "a", now()), Noticed::default());
+        }
+    }
+
+    #[test]
+    fn beside_a_provider_without_a_licence_a_failed_one_is_missing() {
+        let both =
+            [("warning", r#"199 - "Microsoft/WDATP/403/228", 199 - "Microsoft/Office 365/504/10000""#)];
+        let noticed = Notices::default().of(&answer(206, &both), "a", now());
+        assert_eq!(noticed.warnings.len(), 1);
+        assert_eq!(
+            noticed.missing.as_deref(),
+            Some("a answered in part (206): provider Office 365 failed with 504")
+        );
     }
 }

@@ -14,7 +14,7 @@ use collector::ports::{
 use collector::service::Query;
 use collector::settings::Settings;
 use jiff::Timestamp;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use url::{Host, Url};
 
@@ -23,12 +23,12 @@ use crate::client::{self, Answer, Proxy};
 use crate::content::fetch::Fetch;
 use crate::content::subscription::Subscription;
 use crate::content::{ContentFeed, recall};
-use crate::failure::{Context, Failure, Target};
+use crate::failure::{Context, Failure, Target, retired};
 use crate::identity::{Identity, settings_error};
 use crate::notices::Notices;
 use crate::paging::content::ContentQuery;
 use crate::paging::link::BadLink;
-use crate::paging::odata::{ODataQuery, read_collection};
+use crate::paging::odata::{Collection, ODataQuery, Plan, read_collection};
 use crate::paging::{Circle, Walk};
 use crate::throttle::{Throttle, Used};
 use crate::token::Tokens;
@@ -45,6 +45,8 @@ struct Shared {
     api: Api,
     additional_filter: Option<String>,
     permission: &'static str,
+    /// The service that takes the place of this one, where Microsoft retires it.
+    successor: Option<&'static str>,
     subscription: Mutex<Subscription>,
 }
 
@@ -89,6 +91,10 @@ impl Microsoft {
             api,
             additional_filter: settings.additional_filter.clone(),
             permission: settings.service.permission,
+            successor: match settings.service.query {
+                Query::OData { successor, .. } => successor,
+                _ => None,
+            },
             subscription: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared), warnings })
@@ -106,6 +112,7 @@ impl Microsoft {
             shared: Arc::clone(&self.shared),
             is_dry: true,
             walk: Walk::default(),
+            has_given_rows: false,
             last_body: Bytes::new(),
             fetch: None,
         }
@@ -127,6 +134,8 @@ pub struct ApiSource {
     /// Nothing may be changed on the API's side; so it is until an invocation says otherwise.
     is_dry: bool,
     walk: Walk,
+    /// Whether the collection has given any record in this invocation.
+    has_given_rows: bool,
     /// Body of the page before.
     last_body: Bytes,
     fetch: Option<Fetch>,
@@ -206,15 +215,57 @@ impl ApiSource {
         query: &ODataQuery,
         request: &PageRequest,
     ) -> Result<Page, SourceError> {
-        let filter = query.filter(request.window);
-        let url = match &request.link {
-            Some(link) => query.linked_page(link),
-            None => query.first_page(&filter),
-        };
-        let url = url.map_err(|bad| no_page(&query.endpoint, &bad))?;
+        let not_followed = |bad: BadLink| no_page(&query.endpoint, &bad);
+        let link = request.link.as_deref();
+        let now = self.access.clock.now();
+        let address = query.page(request.window, link, now).map_err(not_followed)?;
+        let target = if link.is_some() { Target::Link } else { Target::Window };
+        let (collection, answer) =
+            self.collection(query, &address.url, request, target, &query.filter(request.window)).await?;
+        self.access.establish();
+        self.has_given_rows |= !collection.records.is_empty();
+        if link.is_none() && collection.next.is_none() && answer.status == StatusCode::OK {
+            self.look_for_rows(query, request).await?;
+        }
+        let page = query.after(request.window, &address, collection, now).map_err(not_followed)?;
+        self.walk
+            .step(request.window, link, page.next.as_deref())
+            .map_err(|Circle| not_followed(BadLink("the page links go in a circle".to_owned())))?;
+        let noticed = self.access.kept.notices.of(&answer, &query.endpoint, now);
+        Ok(Page {
+            records: page.records,
+            next: page.next,
+            missing: noticed.missing,
+            warnings: noticed.warnings,
+            ..Page::default()
+        })
+    }
+
+    /// Asks an endpoint that is to be retired for any row at all, unless it has given one. An answer in part proves
+    /// nothing, nor does one with a link.
+    async fn look_for_rows(&mut self, query: &ODataQuery, request: &PageRequest) -> Result<(), SourceError> {
+        let Some(successor) = self.shared.successor.filter(|_| !self.has_given_rows) else { return Ok(()) };
+        let url = query.probe().map_err(|bad| no_page(&query.endpoint, &bad))?;
+        let (collection, answer) = self.collection(query, &url, request, Target::Window, "").await?;
+        self.has_given_rows = !collection.records.is_empty();
+        if self.has_given_rows || collection.next.is_some() || answer.status != StatusCode::OK {
+            return Ok(());
+        }
+        Err(retired(&query.endpoint, successor, "it answers without a single record, whatever is asked"))
+    }
+
+    /// One request for a page of a collection.
+    async fn collection(
+        &mut self,
+        query: &ODataQuery,
+        url: &Url,
+        request: &PageRequest,
+        target: Target,
+        filter: &str,
+    ) -> Result<(Collection, Answer), SourceError> {
         let ask = Ask {
             method: Method::GET,
-            url: &url,
+            url,
             headers: query.headers.clone(),
             deadline: request.deadline,
             repeats: Repeats::Patient,
@@ -222,37 +273,34 @@ impl ApiSource {
         let read =
             |answer: &Answer| read_collection(&answer.body).map_err(|flaw| Failure::flawed(answer, flaw));
         let asked = self.access.ask(&ask, &mut self.last_body, read).await;
-        let (collection, answer) = asked.map_err(|unanswered| {
+        asked.map_err(|unanswered| {
             unanswered.tell(&Context {
                 endpoint: &query.endpoint,
                 contact: self.access.contact(),
-                target: if request.link.is_some() { Target::Link } else { Target::Window },
+                target,
                 window_from: request.window.from,
                 now: self.access.clock.now(),
-                filter: &filter,
-                additional_filter: self.shared.additional_filter.as_deref(),
+                filter,
+                additional_filter: self.shared.additional_filter.as_deref().filter(|_| !filter.is_empty()),
                 permission: self.shared.permission,
+                successor: self.shared.successor,
             })
-        })?;
-        self.access.establish();
-        if let Some(next) = &collection.next {
-            // Looked at before the page is handed out: a link that cannot be followed must not become a position.
-            query.linked_page(next).map_err(|bad| no_page(&query.endpoint, &bad))?;
-        }
-        let next = collection.next.as_deref();
-        self.walk.step(request.window, request.link.as_deref(), next).map_err(|Circle| {
-            no_page(&query.endpoint, &BadLink("the page links go in a circle".to_owned()))
-        })?;
-        let warnings = self.access.kept.notices.of(&answer, &query.endpoint, self.access.clock.now());
-        Ok(Page { records: collection.records, next: collection.next, warnings, ..Page::default() })
+        })
     }
 }
 
 impl Api {
     fn new(settings: &Settings) -> Result<Self, Error> {
         Ok(match &settings.service.query {
-            Query::OData { path, page_size, bounds, base_filter, headers } => {
-                Self::OData(ODataQuery::new(settings, path, *page_size, *bounds, *base_filter, headers)?)
+            Query::OData { path, page_size, bounds, base_filter, headers, paging, successor: _ } => {
+                let plan = Plan::Window { bounds: *bounds, page_size: *page_size, paging: *paging };
+                Self::OData(ODataQuery::new(settings, plan, path, *base_filter, headers)?)
+            }
+            Query::NewestDays { path } => {
+                Self::OData(ODataQuery::new(settings, Plan::NewestDays, path, None, &[])?)
+            }
+            Query::Snapshot { path } => {
+                Self::OData(ODataQuery::new(settings, Plan::WholeList, path, None, &[])?)
             }
             Query::Content { content_type } => {
                 Self::Content(ContentQuery::at(&settings.connection, content_type)?)

@@ -210,7 +210,7 @@ fn split(page: &Bytes) -> Outcome<Vec<Bytes>> {
 
 /// What is looked at of a record: its hash and its event time.
 fn look(record: &Bytes, key: &HashKey) -> (Bucket, u64) {
-    let scanned = scan(record, key, &[SERVICE.event_time]);
+    let scanned = scan(record, key, &[SERVICE.event_time], None);
     let time = scanned.picked.first().copied().flatten().and_then(plain_string);
     (Bucket::of(time.and_then(|text| text.parse().ok())), scanned.hash)
 }

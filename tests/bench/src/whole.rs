@@ -134,6 +134,7 @@ fn settings(base_url: &str) -> Settings {
             publisher: "tenant".to_owned(),
         },
         request_period: SignedDuration::from_secs(300),
+        older_start: Default::default(),
         start_time: None,
         additional_filter: None,
         override_tag: None,

@@ -34,7 +34,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Parser)]
 #[command(name = "simulator", version, after_help = EXAMPLES)]
 struct Arguments {
-    /// Records generated for each endpoint and each activity feed, spread over the last hour.
+    /// Records generated for each endpoint and each activity feed, spread over the last hour; secure scores: one for
+    /// each of the last days, at most 90.
     #[arg(long, default_value_t = 100, value_name = "N")]
     events: u64,
     /// Seed of the records: the same seed gives the same content.
@@ -75,7 +76,8 @@ enum TransportChoice {
 enum ThrottleChoice {
     /// No limit.
     None,
-    /// 5 requests in 10 seconds over all audit logs, 2,000 a minute over all feeds.
+    /// 5 requests in 10 seconds over all audit logs, 150 a minute over the security endpoints, 2,000 a minute over all
+    /// feeds.
     Published,
 }
 
@@ -124,12 +126,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::error::Error>> {
-    let (throttle, feed_throttle) = match arguments.throttle {
-        ThrottleChoice::None => (None, None),
-        ThrottleChoice::Published => (Some(Throttle::PUBLISHED), Some(Throttle::FEED_BASELINE)),
+    let (throttle, security_throttle, feed_throttle) = match arguments.throttle {
+        ThrottleChoice::None => (None, None, None),
+        ThrottleChoice::Published => {
+            (Some(Throttle::PUBLISHED), Some(Throttle::SECURITY_PUBLISHED), Some(Throttle::FEED_BASELINE))
+        }
     };
     let feed = FeedConfig { throttle: feed_throttle, ..FeedConfig::default() };
-    let config = TenantConfig { listen: arguments.tenant_address, throttle, feed, ..TenantConfig::default() };
+    let config = TenantConfig {
+        listen: arguments.tenant_address,
+        throttle,
+        security_throttle,
+        feed,
+        ..TenantConfig::default()
+    };
     let tenant = Tenant::start(config).await?;
     let now = Timestamp::now();
     let mut emitted = Vec::new();
@@ -138,7 +148,7 @@ async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::erro
             SignedDuration::from_hours(1).as_millis() * i128::from(number + 1) / i128::from(arguments.events);
         let time = now - SignedDuration::from_hours(1) + SignedDuration::from_millis(i64::try_from(share)?);
         let seed = arguments.seed.wrapping_add(number);
-        emit(&tenant, seed, time)?;
+        emit(&tenant, seed, time, now - SignedDuration::from_hours(24) * i32::try_from(number.min(90))?)?;
         emitted.push((seed, time));
     }
     emitted.chunks(RECORDS_OF_A_BLOB).for_each(|records| emit_blobs(&tenant, records));
@@ -170,7 +180,7 @@ async fn run(arguments: &Arguments, tenant: &Tenant) -> Result<(), Box<dyn std::
             stopped = tokio::signal::ctrl_c() => return Ok(stopped?),
             _ = ticks.tick() => {
                 let now = Timestamp::now();
-                emit(tenant, seed, now)?;
+                emit(tenant, seed, now, now)?;
                 emit_blobs(tenant, &[(seed, now)]);
                 seed = seed.wrapping_add(1);
             }
@@ -178,8 +188,15 @@ async fn run(arguments: &Arguments, tenant: &Tenant) -> Result<(), Box<dyn std::
     }
 }
 
-fn emit(tenant: &Tenant, seed: u64, time: Timestamp) -> Result<(), Box<dyn std::error::Error>> {
+/// One record for each endpoint; a score belongs to a day of its own.
+fn emit(
+    tenant: &Tenant,
+    seed: u64,
+    time: Timestamp,
+    day: Timestamp,
+) -> Result<(), Box<dyn std::error::Error>> {
     for endpoint in Endpoint::ALL {
+        let time = if endpoint == Endpoint::SecureScores { day } else { time };
         tenant.emit(endpoint, record(endpoint, seed, time))?;
     }
     Ok(())

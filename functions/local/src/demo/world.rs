@@ -144,7 +144,7 @@ impl Reads {
     /// What this service reads of the simulated tenant.
     fn of(service: &Service) -> Result<Self, String> {
         let (found, asked) = match &service.query {
-            Query::OData { path, .. } => {
+            Query::OData { path, .. } | Query::NewestDays { path } | Query::Snapshot { path } => {
                 let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == *path);
                 (endpoint.map(Self::Collection), *path)
             }

@@ -241,6 +241,7 @@ impl BlobStream {
                 filter: "",
                 additional_filter: None,
                 permission: self.terms.permission,
+                successor: None,
             },
         )
     }

@@ -87,12 +87,13 @@ impl ContentFeed<'_> {
         })?;
         let now = self.access.clock.now();
         let mut warnings = listing.warnings;
-        warnings.extend(self.access.kept.notices.of(&answer, &query.endpoint, now));
+        let noticed = self.access.kept.notices.of(&answer, &query.endpoint, now);
+        warnings.extend(noticed.warnings);
         if listing.blobs.is_empty() && next.is_none() && request.link.is_none() {
             let started_at = self.subscription().fresh_since(now);
             warnings.extend(started_at.map(|at| nothing_yet(query.content_type, at)));
         }
-        Ok(Page { blobs: listing.blobs, next, warnings, ..Page::default() })
+        Ok(Page { blobs: listing.blobs, next, missing: noticed.missing, warnings, ..Page::default() })
     }
 
     /// Makes sure that there is a subscription, unless that was certain some hours ago.
@@ -217,6 +218,7 @@ impl ContentFeed<'_> {
             filter: &self.query.asked_for(window),
             additional_filter: None,
             permission: self.permission,
+            successor: None,
         })
     }
 

@@ -1,9 +1,13 @@
 //! How a collection is walked page by page. One module a kind of paging; what they share is the guard of a walk, the rule
 //! for following a link, and the words for a body that is no page.
 
+mod boundary;
 pub(crate) mod content;
 pub(crate) mod link;
+mod newest;
 pub(crate) mod odata;
+mod times;
+mod trail;
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;

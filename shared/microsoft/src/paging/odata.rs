@@ -1,13 +1,14 @@
-//! OData collections: the request for a window's first page, the link to the next one, and the page itself.
+//! OData collections: the request for a window's first page, what leads to the next one, and the page itself.
 //!
-//! A window becomes a `$filter` on the event time, ascending, so that what was read is always the window's older part.
-//! A page is one buffer; its records are slices of it, byte for byte as the API wrote them.
+//! Mostly a window becomes a `$filter` on the event time, ascending, so that what was read is always the window's older
+//! part, and the API's links are followed verbatim; `Plan` names the ways in which a collection may differ. A page is one
+//! buffer; its records are slices of it, byte for byte as the API wrote them.
 
 use std::hash::Hasher as _;
 
 use bytes::Bytes;
 use collector::error::Error;
-use collector::service::Bounds;
+use collector::service::{Bounds, Paging};
 use collector::settings::Settings;
 use collector::window::Window;
 use jiff::{SignedDuration, Timestamp};
@@ -19,8 +20,11 @@ use url::Url;
 
 use crate::complaint::excerpt;
 use crate::identity::settings_error;
-use crate::paging::Flaw;
+use crate::paging::boundary::{self, ApiLink, Step};
 use crate::paging::link::{BadLink, OwnOrigin, encode};
+use crate::paging::times::event_time;
+use crate::paging::trail::Trail;
+use crate::paging::{Flaw, newest};
 
 /// The query of one service, ready to be asked for any window.
 #[derive(Debug)]
@@ -31,10 +35,29 @@ pub(crate) struct ODataQuery {
     origin: OwnOrigin,
     /// Further request headers, for every page.
     pub(crate) headers: HeaderMap,
-    time_path: String,
-    bounds: Bounds,
-    page_size: Option<u32>,
+    /// The member that holds a record's event time, outermost name first.
+    time: &'static [&'static str],
+    plan: Plan,
     clauses: Vec<String>,
+}
+
+/// How the pages of a collection are asked for and lead to one another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Plan {
+    /// The records of a window, oldest first.
+    Window { bounds: Bounds, page_size: Option<u32>, paging: Paging },
+    /// The newest records, one a day, back to the window's start.
+    NewestDays,
+    /// All records, whatever the window.
+    WholeList,
+}
+
+/// A page that is asked for.
+#[derive(Debug)]
+pub(crate) struct PageAddress {
+    /// Of the configured origin.
+    pub(crate) url: Url,
+    trail: Trail,
 }
 
 /// The records of a body, and the link behind it.
@@ -59,9 +82,8 @@ impl ODataQuery {
     /// InitVariablesError 1 when the base URL is none or a declared header cannot be sent.
     pub(crate) fn new(
         settings: &Settings,
+        plan: Plan,
         path: &str,
-        page_size: Option<u32>,
-        bounds: Bounds,
         base_filter: Option<&str>,
         headers: &[(&'static str, &'static str)],
     ) -> Result<Self, Error> {
@@ -73,47 +95,153 @@ impl ODataQuery {
             origin: OwnOrigin::of(&url),
             endpoint,
             headers: headers.iter().map(header).collect::<Result<_, _>>()?,
-            time_path: settings.service.event_time.join("/"),
-            bounds,
-            page_size,
+            time: settings.service.event_time,
+            plan,
             clauses: clauses.into_iter().flatten().filter(|clause| !clause.trim().is_empty()).collect(),
         })
     }
 
-    /// The `$filter` of a window.
+    /// The `$filter` of a window; empty where there is none.
     pub(crate) fn filter(&self, window: Window) -> String {
-        let time = time_clause(&self.time_path, self.bounds, window);
-        if self.clauses.is_empty() {
-            return time;
+        let time = match self.plan {
+            Plan::Window { bounds, .. } => Some(time_clause(&self.time_path(), bounds, window)),
+            Plan::NewestDays | Plan::WholeList => None,
+        };
+        let clauses: Vec<&String> = time.iter().chain(&self.clauses).collect();
+        match clauses.as_slice() {
+            [only] => (*only).clone(),
+            _ => clauses.iter().map(|clause| format!("({clause})")).collect::<Vec<_>>().join(" and "),
         }
-        std::iter::once(&time)
-            .chain(&self.clauses)
-            .map(|clause| format!("({clause})"))
-            .collect::<Vec<_>>()
-            .join(" and ")
     }
 
-    /// The URL of a window's first page, given its filter.
-    pub(crate) fn first_page(&self, filter: &str) -> Result<Url, BadLink> {
-        let order = format!("{} asc", self.time_path);
-        let mut url = format!("{}?$filter={}&$orderby={}", self.endpoint, encode(filter), encode(&order));
-        if let Some(size) = self.page_size {
-            url.push_str(&format!("&$top={size}"));
+    /// The page of a window that a stored link leads to, or its first one.
+    pub(crate) fn page(
+        &self,
+        window: Window,
+        link: Option<&str>,
+        now: Timestamp,
+    ) -> Result<PageAddress, BadLink> {
+        let (url, trail) = match link {
+            None => (self.first_page(window, now)?, Trail::From(window.from)),
+            Some(stored) if self.leaves_a_trail() => {
+                let (bare, trail) = Trail::read(stored);
+                (self.linked_page(bare)?, trail)
+            }
+            Some(stored) => (self.linked_page(stored)?, Trail::Unordered),
+        };
+        Ok(PageAddress { url, trail })
+    }
+
+    /// What a page of a window gives: its records, and the link to the next one as it is stored. A link that cannot be
+    /// followed is an error here, because it must not become a position.
+    pub(crate) fn after(
+        &self,
+        window: Window,
+        address: &PageAddress,
+        mut page: Collection,
+        now: Timestamp,
+    ) -> Result<Collection, BadLink> {
+        if let Some(link) = &page.next {
+            self.linked_page(link)?;
+        }
+        match self.plan {
+            Plan::WholeList | Plan::Window { paging: Paging::Links, .. } => {}
+            Plan::Window { paging: Paging::MovingBoundary, .. } => {
+                let times: Vec<Timestamp> = self.times(&page).flatten().collect();
+                let link = if page.next.is_some() { ApiLink::Given } else { ApiLink::None };
+                page.next = match boundary::step(address.trail, window.to, &times, link) {
+                    Step::Follow(trail) => page.next.map(|link| trail.mark(&link)),
+                    Step::MoveTo(from) => {
+                        let rest = Window { from, to: window.to };
+                        Some(Trail::From(from).mark(self.first_page(rest, now)?.as_str()))
+                    }
+                };
+            }
+            Plan::NewestDays => {
+                let times: Vec<Option<Timestamp>> = self.times(&page).collect();
+                let readable: Vec<Timestamp> = times.iter().flatten().copied().collect();
+                let trail = newest::behind(address.trail, window.from, &readable);
+                page.next = page.next.zip(trail).map(|(link, trail)| trail.mark(&link));
+                // Of the days asked for the first may begin before the window, and is sent all the same: it is the API that
+                // says what belongs to them.
+                let is_first = matches!(address.trail, Trail::From(_));
+                let is_wanted = |time: Timestamp| time <= window.to && (is_first || window.from <= time);
+                let mut wanted = times.into_iter().map(|time| time.is_none_or(is_wanted));
+                page.records.retain(|_| wanted.next().unwrap_or(true));
+            }
+        }
+        Ok(page)
+    }
+
+    /// The URL that asks for one record, whatever it is: whether there is anything at all.
+    pub(crate) fn probe(&self) -> Result<Url, BadLink> {
+        self.own_page(&[("$top", "1".to_owned())])
+    }
+
+    fn first_page(&self, window: Window, now: Timestamp) -> Result<Url, BadLink> {
+        let mut options = Vec::new();
+        let filter = self.filter(window);
+        if !filter.is_empty() {
+            options.push(("$filter", filter));
+        }
+        match self.plan {
+            Plan::Window { page_size, .. } => {
+                options.push(("$orderby", format!("{} asc", self.time_path())));
+                options.extend(page_size.map(|size| ("$top", size.to_string())));
+            }
+            Plan::NewestDays => options.push(("$top", newest::days(window, now).to_string())),
+            Plan::WholeList => {}
+        }
+        self.own_page(&options)
+    }
+
+    fn own_page(&self, options: &[(&str, String)]) -> Result<Url, BadLink> {
+        let mut url = self.endpoint.clone();
+        for (index, (name, value)) in options.iter().enumerate() {
+            let separator = if index == 0 { '?' } else { '&' };
+            url.push_str(&format!("{separator}{name}={}", encode(value)));
         }
         Url::parse(&url).map_err(|_| BadLink("the first page's address is no URL".to_owned()))
     }
 
     /// The URL of a page link, if a token may be sent there.
-    pub(crate) fn linked_page(&self, link: &str) -> Result<Url, BadLink> {
+    fn linked_page(&self, link: &str) -> Result<Url, BadLink> {
         self.origin.follow(link, "page link")
+    }
+
+    /// Whether stored links say what the pages before them have shown.
+    fn leaves_a_trail(&self) -> bool {
+        match self.plan {
+            Plan::Window { paging, .. } => paging == Paging::MovingBoundary,
+            Plan::NewestDays => true,
+            Plan::WholeList => false,
+        }
+    }
+
+    fn times(&self, page: &Collection) -> impl Iterator<Item = Option<Timestamp>> {
+        page.records.iter().map(|record| event_time(record, self.time))
+    }
+
+    fn time_path(&self) -> String {
+        self.time.join("/")
     }
 
     /// Changes whenever the query does, the window aside.
     pub(crate) fn fingerprint(&self) -> String {
         let headers = self.headers.iter().map(|(name, value)| format!("{name}: {value:?}"));
-        let parts = [self.endpoint.clone(), self.time_path.clone(), format!("{:?}", self.bounds)]
+        let [asked, size, paging] = match self.plan {
+            Plan::Window { bounds, page_size, paging } => {
+                // The first kind of paging there was: links that were stored before there was another stay good.
+                let other_paging = Some(paging).filter(|paging| *paging != Paging::Links);
+                let other_paging = other_paging.map(|paging| format!("{paging:?}"));
+                [Some(format!("{bounds:?}")), Some(format!("{page_size:?}")), other_paging]
+            }
+            Plan::NewestDays | Plan::WholeList => [Some(format!("{:?}", self.plan)), None, None],
+        };
+        let parts = [Some(self.endpoint.clone()), Some(self.time_path()), asked, size]
             .into_iter()
-            .chain([format!("{:?}", self.page_size), format!("{:?}", self.clauses)])
+            .chain([Some(format!("{:?}", self.clauses)), paging])
+            .flatten()
             .chain(headers);
         let mut hasher = SipHasher13::new();
         for part in parts {
@@ -157,9 +285,10 @@ fn time_clause(time_path: &str, bounds: Bounds, window: Window) -> String {
     }
 }
 
-/// A datetime literal: unquoted, whole seconds, UTC. A quoted one is refused as an invalid filter clause.
+/// A datetime literal: unquoted, UTC, all digits of a second that the instant has. A quoted one is refused as an invalid
+/// filter clause.
 fn literal(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    instant.to_string()
 }
 
 fn header((name, value): &(&'static str, &'static str)) -> Result<(HeaderName, HeaderValue), Error> {

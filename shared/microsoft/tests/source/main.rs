@@ -14,6 +14,8 @@ mod login;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod security;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod streams;

@@ -82,7 +82,7 @@ pub static URI_RETRY: Service = Service {
     ..template()
 };
 
-const fn template() -> Service {
+pub const fn template() -> Service {
     Service {
         input: "",
         name: "",
@@ -176,6 +176,14 @@ impl Stage {
     /// With a login that gives one token and an API that answers so.
     pub async fn serving(replies: impl IntoIterator<Item = Reply>) -> Self {
         let stage = Self::open().await;
+        stage.login.answers([Reply::token("t0ken")]);
+        stage.api.answers(replies);
+        stage
+    }
+
+    /// Any service, with a login that gives one token and an API that answers so.
+    pub async fn of(service: &'static Service, replies: impl IntoIterator<Item = Reply>) -> Self {
+        let stage = Self::with(fast(), |settings| settings.service = service).await;
         stage.login.answers([Reply::token("t0ken")]);
         stage.api.answers(replies);
         stage

@@ -43,6 +43,10 @@ pub struct Assumptions {
     pub init_ms: f64,
     /// Minutes that a cycle reads again; `None`: as each service is declared.
     pub look_back_minutes: Option<f64>,
+    /// Hours that the late sweep reads again once an hour; 0 switches it off.
+    pub sweep_hours: f64,
+    /// Its part of the requests that the limit allows.
+    pub sweep_part: f64,
     /// Hours of the day that are busy.
     pub busy_hours: f64,
     /// Share of the day's records that come in them.
@@ -91,6 +95,8 @@ impl Default for Assumptions {
             cold_share: 0.05,
             init_ms: 100.0,
             look_back_minutes: None,
+            sweep_hours: 24.0,
+            sweep_part: 0.25,
             busy_hours: 10.0,
             busy_share: 0.8,
             kept_days: 30.0,
@@ -163,10 +169,18 @@ impl Assumptions {
                 self.busy_share * 100.0, self.busy_hours, 24.0 - self.busy_hours
             ),
             match self.look_back_minutes {
-                None => "A cycle reads again what each service's look-back says (sign-ins 2 hours, other collections 1 hour, \
+                None => "A cycle reads again what each service's look-back says (sign-ins 30 minutes, other collections 1 hour, \
                          Cloud Apps activities 15 minutes; feeds list their last hour again and fetch nothing twice)."
                     .to_owned(),
                 Some(minutes) => format!("A cycle reads {minutes} minutes again."),
+            },
+            match self.sweep_hours {
+                0.0 => "No late sweep.".to_owned(),
+                hours => format!(
+                    "Once an hour the late sweep reads the last {hours} hours again (feeds list them), with {} % of the requests \
+                     that the limit allows; where that is too few it takes longer.",
+                    self.sweep_part * 100.0
+                ),
             },
             "One collection and one feed were measured and stand for all, those too that are not built yet; seven snapshots and the \
              secure scores are due once a day and answer not_due at all other ticks."

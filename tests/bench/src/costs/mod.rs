@@ -149,6 +149,7 @@ fn variants(base: &Assumptions) -> Vec<(String, Assumptions)> {
         with("1,024 MB of memory", |other| other.memory_mb = 1_024.0),
         with("a tick each minute", |other| other.tick_minutes = 1.0),
         with("a tick every 15 minutes", |other| other.tick_minutes = 15.0),
+        with("no late sweep", |other| other.sweep_hours = 0.0),
         with("every look-back 15 minutes", |other| other.look_back_minutes = Some(15.0)),
         with("each tick starts a process", |other| other.cold_share = 1.0),
     ]

@@ -101,8 +101,39 @@ enum Load {
     NotDue,
     /// It looks at queues without work.
     Queue,
-    /// It reads so many new records, and others again.
-    Records { new: f64, again: f64 },
+    /// It reads so many new records, others again, and pages of the late sweep with so many records each.
+    Records { new: f64, again: f64, swept: Swept },
+}
+
+/// What the late sweep reads in a tick.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Swept {
+    pages: f64,
+    records: f64,
+}
+
+/// Which part of a service's ticks sweep, and what each of them reads.
+fn sweeps(
+    assumptions: &Assumptions,
+    profile: &Profile,
+    records: f64,
+    look_back_minutes: f64,
+) -> (f64, Swept) {
+    if assumptions.sweep_hours <= 0.0 {
+        return (0.0, Swept::default());
+    }
+    let again = records * (assumptions.sweep_hours - look_back_minutes / 60.0).max(0.0) / 24.0;
+    let (a_page, known) = match profile.kind {
+        Kind::Feed { .. } => (profile.page_records * LISTED, 0.0),
+        Kind::Collection { .. } | Kind::Daily | Kind::Queue => (profile.page_records, again),
+    };
+    let whole = (again / a_page).ceil().max(1.0);
+    let allowed = assumptions.tick_minutes * 60.0 / profile.span_seconds * profile.burst;
+    let most = (allowed * assumptions.sweep_part).floor().max(1.0);
+    let ticks_an_hour = 60.0 / assumptions.tick_minutes;
+    let sweeping = (whole / most).ceil().min(ticks_an_hour.max(1.0));
+    let pages = (whole / sweeping).min(most);
+    (sweeping / ticks_an_hour.max(1.0), Swept { pages, records: known * pages / whole })
 }
 
 /// How often in a day which kind of tick happens.
@@ -114,12 +145,14 @@ fn day(assumptions: &Assumptions, profile: &Profile, records: f64) -> Vec<(f64, 
             // What one tick cannot read, the next ones do.
             let busy = (records / profile.page_records / most_requests(assumptions, profile)).ceil();
             let busy = busy.clamp(1.0, ticks);
-            let part = Load::Records { new: records / busy, again: 0.0 };
+            let part = Load::Records { new: records / busy, again: 0.0, swept: Swept::default() };
             return vec![(busy, part), (ticks - busy, Load::NotDue)];
         }
         Kind::Collection { look_back_minutes } | Kind::Feed { look_back_minutes } => look_back_minutes,
     };
-    let look_back = assumptions.look_back_minutes.unwrap_or(look_back) / assumptions.tick_minutes;
+    let look_back_minutes = assumptions.look_back_minutes.unwrap_or(look_back);
+    let look_back = look_back_minutes / assumptions.tick_minutes;
+    let (sweeping, swept) = sweeps(assumptions, profile, records, look_back_minutes);
     let busy = ticks * assumptions.busy_hours / 24.0;
     let parts = [(busy, assumptions.busy_share), (ticks - busy, 1.0 - assumptions.busy_share)];
     let mut kinds = Vec::new();
@@ -127,9 +160,13 @@ fn day(assumptions: &Assumptions, profile: &Profile, records: f64) -> Vec<(f64, 
         let a_tick = records * share / count;
         let again = a_tick * look_back;
         let with_records = 1.0 - (-a_tick).exp();
-        kinds.push((count * (1.0 - with_records), Load::Records { new: 0.0, again }));
-        if with_records > 0.0 {
-            kinds.push((count * with_records, Load::Records { new: a_tick / with_records, again }));
+        for (part, swept) in [(sweeping, swept), (1.0 - sweeping, Swept::default())] {
+            let times = count * part;
+            kinds.push((times * (1.0 - with_records), Load::Records { new: 0.0, again, swept }));
+            if with_records > 0.0 {
+                let new = a_tick / with_records;
+                kinds.push((times * with_records, Load::Records { new, again, swept }));
+            }
         }
     }
     kinds
@@ -144,7 +181,10 @@ fn tick(measured: &Measured, assumptions: &Assumptions, profile: &Profile, load:
     let taken = match load {
         Load::NotDue => Taken::of(&course.not_due),
         Load::Queue => Taken::of(&measured.retry),
-        Load::Records { new, again } => records(course, assumptions, profile, new, again),
+        Load::Records { new, again, swept } => {
+            let reading = Reading::of(course, assumptions, profile, new, again).with(swept);
+            records(course, assumptions, profile, new, reading)
+        }
     };
     let requests = taken.requests;
     let handshakes = if requests > 0.0 { assumptions.handshakes } else { assumptions.handshakes / 2.0 };
@@ -250,6 +290,16 @@ impl Reading {
         Self { requests, further: requests - 1.0, delivery_ms, known: again }
     }
 
+    /// The same with pages of a late sweep behind it.
+    fn with(self, swept: Swept) -> Self {
+        Self {
+            requests: self.requests + swept.pages,
+            further: self.further + swept.pages,
+            known: self.known + swept.records,
+            ..self
+        }
+    }
+
     /// The same as far as it comes with this many requests.
     fn cut_to(self, most: f64) -> Self {
         let part = (most / self.requests).min(1.0);
@@ -263,10 +313,9 @@ impl Reading {
 }
 
 /// A tick that reads records.
-fn records(course: &Course, assumptions: &Assumptions, profile: &Profile, new: f64, again: f64) -> Taken {
+fn records(course: &Course, assumptions: &Assumptions, profile: &Profile, new: f64, whole: Reading) -> Taken {
     let latency = assumptions.api_latency_ms;
     let span = profile.span_seconds * 1e3;
-    let whole = Reading::of(course, assumptions, profile, new, again);
     let most = most_requests(assumptions, profile);
     let is_cut = whole.requests > most;
     let reading = whole.cut_to(most);

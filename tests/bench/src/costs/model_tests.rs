@@ -38,9 +38,9 @@ fn measured() -> Measured {
     Measured { collection: course.clone(), feed: course, retry: quiet(), ..Measured::default() }
 }
 
-/// Nothing but what was measured is billed.
+/// Nothing but what was measured is billed, and nothing is swept.
 fn plain() -> Assumptions {
-    Assumptions { handshakes: 0.0, logins: 0.0, cold_share: 0.0, ..Assumptions::default() }
+    Assumptions { handshakes: 0.0, logins: 0.0, cold_share: 0.0, sweep_hours: 0.0, ..Assumptions::default() }
 }
 
 fn profile(kind: Kind, records: f64) -> Profile {
@@ -93,7 +93,7 @@ fn what_one_tick_of_the_day_cannot_read_the_next_ones_do() {
     // 24 requests of 1,000 records in the 240 s of a tick.
     for (records, ticks) in [(0.0, 1.0), (24_000.0, 1.0), (24_001.0, 2.0), (100_000.0, 5.0)] {
         let day = day(&plain(), &profile(Kind::Daily, records), records);
-        let part = Load::Records { new: records / ticks, again: 0.0 };
+        let part = Load::Records { new: records / ticks, again: 0.0, swept: Swept::default() };
         assert_eq!(day, [(ticks, part), (288.0 - ticks, Load::NotDue)], "{records}");
     }
 }
@@ -132,6 +132,28 @@ fn pages_behind_the_first_wait_for_the_limit_until_the_time_is_up() {
         assert!((quantities.billed_ms - milliseconds).abs() < 1.0, "{pages}: {}", quantities.billed_ms);
         assert_eq!(found, is_cut, "{pages}");
     }
+}
+
+#[test]
+fn a_sweep_reads_a_day_an_hour_as_far_as_its_quarter_of_the_limit_goes() {
+    // Thirty requests in a tick at one in ten seconds, of which seven are a sweep's.
+    let table = [
+        (0.0, 1.0 / 12.0, 1.0),
+        (24.0 / 23.0 * 7_000.0, 1.0 / 12.0, 7.0),
+        (24.0 / 23.0 * 14_000.0, 2.0 / 12.0, 7.0),
+        (24.0 / 23.0 * 15_000.0, 3.0 / 12.0, 5.0),
+        (1e6, 1.0, 7.0),
+    ];
+    let sweeping = Assumptions { sweep_hours: 24.0, ..plain() };
+    for (records, part, pages) in table {
+        let (found, swept) = sweeps(&sweeping, &profile(HOUR, records), records, 60.0);
+        assert!(close(found, part) && close(swept.pages, pages), "{records}: {found} {swept:?}");
+        let (_, none) = sweeps(&plain(), &profile(HOUR, records), records, 60.0);
+        assert_eq!(none, Swept::default());
+    }
+    // Each page of it waits for its turn behind the live one, once an hour.
+    let billed = |assumptions: &Assumptions| of(assumptions, HOUR, 0.0).quantities.billed_ms;
+    assert!(close(billed(&sweeping) - billed(&plain()), 24.0 * 30.0 * 10_000.0));
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Profile {
 }
 
 const HOUR: Kind = Kind::Collection { look_back_minutes: 60.0 };
-const TWO_HOURS: Kind = Kind::Collection { look_back_minutes: 120.0 };
+const HALF_AN_HOUR: Kind = Kind::Collection { look_back_minutes: 30.0 };
 /// Its position is when a record became available: little comes late, and pages are small.
 const QUARTER: Kind = Kind::Collection { look_back_minutes: 15.0 };
 const FEED: Kind = Kind::Feed { look_back_minutes: 60.0 };
@@ -102,8 +102,8 @@ const fn profile(
 pub const PROFILES: [Profile; 26] = [
     profile("graph-directory-audits", HOUR, AUDIT_LOGS, 0.0, 1.0),
     profile("graph-provisioning-audits", HOUR, AUDIT_LOGS, 0.0, 0.5),
-    profile("graph-sign-ins", TWO_HOURS, AUDIT_LOGS, 0.0, 5.0),
-    profile("graph-sign-ins-v2", TWO_HOURS, AUDIT_LOGS, 0.0, 30.0),
+    profile("graph-sign-ins", HALF_AN_HOUR, AUDIT_LOGS, 0.0, 5.0),
+    profile("graph-sign-ins-v2", HALF_AN_HOUR, AUDIT_LOGS, 0.0, 30.0),
     // Retired by Microsoft: there is nothing to collect.
     profile("graph-alerts", HOUR, SECURITY, 0.0, 0.0),
     profile("graph-alerts-v2", HOUR, SECURITY, 0.0, 0.005),

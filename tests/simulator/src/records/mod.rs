@@ -1,21 +1,27 @@
-//! Records as the audit logs and the activity feeds give them, made up from a seed.
+//! Records as the audit logs, the security collections and the activity feeds give them, made up from a seed.
 //!
 //! The same seed and time always give the same bytes. The shapes follow Microsoft's resource pages; the content is
 //! this project's own. On purpose they hold what a collector must carry through unharmed: escapes of every kind, text
 //! beyond ASCII, nulls, empty collections, numbers whose spelling a rewrite would change (`-122.120`, `1E0`), and
 //! event times with 0 to 7 fractional digits, many of them on the same whole second.
 
+mod alert;
+mod alert_v2;
 mod content;
 mod directory_audit;
 mod office365;
 mod provisioning;
+mod secure_score;
 mod sign_in;
 #[cfg(test)]
 mod tests;
 
+pub use self::alert::{ALERT_PROVIDERS, alert};
+pub use self::alert_v2::{alert_v2, alert_v2_revision};
 pub use self::directory_audit::directory_audit;
 pub use self::office365::{audit_record, office365, sized_audit_record};
 pub use self::provisioning::provisioning;
+pub use self::secure_score::{control_profile, secure_score};
 pub use self::sign_in::{sign_in, sized_sign_in};
 
 use jiff::Timestamp;
@@ -27,7 +33,7 @@ use content::Dice;
 pub const SIGN_IN_EVENT_TYPES: [&str; 4] =
     ["interactiveUser", "nonInteractiveUser", "servicePrincipal", "managedIdentity"];
 
-/// A record for that endpoint; for beta sign-ins the seed chooses the event type.
+/// A record for that endpoint; the seed chooses the event type of beta sign-ins and the provider of legacy alerts.
 pub fn record(endpoint: Endpoint, seed: u64, time: Timestamp) -> String {
     match endpoint {
         Endpoint::DirectoryAudits => directory_audit(seed, time),
@@ -36,6 +42,10 @@ pub fn record(endpoint: Endpoint, seed: u64, time: Timestamp) -> String {
         Endpoint::SignInsBeta => {
             sign_in(seed, time, &[Dice::new(seed, "event type").one_of(&SIGN_IN_EVENT_TYPES)])
         }
+        Endpoint::Alerts => alert(seed, time, Dice::new(seed, "provider").one_of(&ALERT_PROVIDERS)),
+        Endpoint::AlertsV2 => alert_v2(seed, time),
+        Endpoint::SecureScores => secure_score(seed, time),
+        Endpoint::ControlProfiles => control_profile(seed, time),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    SIGN_IN_EVENT_TYPES, audit_record, office365, record, sign_in, sized_audit_record, sized_sign_in,
-    time_text,
+    ALERT_PROVIDERS, SIGN_IN_EVENT_TYPES, alert, alert_v2_revision, audit_record, office365, record,
+    secure_score, sign_in, sized_audit_record, sized_sign_in, time_text,
 };
 use crate::tenant::{ContentType, Endpoint};
 
@@ -25,11 +25,14 @@ fn records_are_repeatable_different_and_about_the_size_of_real_ones() {
             assert_eq!(text, record(endpoint, seed, time()));
             let parsed: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
             ids.insert(parsed["id"].as_str().unwrap().to_owned());
-            let when: Timestamp = parsed[endpoint.time_property()].as_str().unwrap().parse().unwrap();
-            assert!(when <= time() && time().duration_since(when).as_secs() == 0, "{when}");
+            if let Some(property) = endpoint.time_property() {
+                let when: Timestamp = parsed[property].as_str().unwrap().parse().unwrap();
+                assert!(when <= time() && time().duration_since(when).as_secs() == 0, "{when}");
+            }
             bytes += text.len();
         }
-        assert_eq!(ids.len(), 200);
+        // A score is known by its day.
+        assert_eq!(ids.len(), if endpoint == Endpoint::SecureScores { 1 } else { 200 });
         assert!((900 * 200..2300 * 200).contains(&bytes), "{endpoint:?}: {} bytes", bytes / 200);
     }
 }
@@ -74,6 +77,51 @@ fn sign_ins_have_the_shape_of_their_kind_and_size() {
         assert!((least_bytes..least_bytes + 500).contains(&text.len()), "{}", text.len());
         assert!(parse(text)["appliedConditionalAccessPolicies"].as_array().unwrap().len() > 1);
     }
+}
+
+#[test]
+fn records_hold_what_is_easily_damaged_in_each_security_collection() {
+    for endpoint in Endpoint::SECURITY {
+        let all: String = (0..200).map(|seed| record(endpoint, seed, time())).collect();
+        for part in ["\\u00eb", "\\/", "\\ud83d\\ude00", "\\\"", "\u{5c71}", "null"] {
+            assert!(all.contains(part), "{endpoint:?}: {part}");
+        }
+        for digits in 0..=7 {
+            let text = format!("\"{}\"", time_text(time(), digits));
+            assert!(all.contains(&text), "{endpoint:?}: {digits} fractional digits");
+        }
+    }
+    let scores: String = (0..20).map(|seed| secure_score(seed, time())).collect();
+    for part in ["-1.0", "\"AppsScore\":-1", "scoreInPercentage", "_2026-11-20\""] {
+        assert!(scores.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn alerts_are_of_the_provider_that_was_asked_for() {
+    for provider in ALERT_PROVIDERS.into_iter().chain(["Provider \"\u{e9}\"", ""]) {
+        let parsed: Value = serde_json::from_str(&alert(3, time(), provider)).unwrap();
+        assert_eq!(parsed["vendorInformation"]["provider"], provider);
+    }
+}
+
+#[test]
+fn versions_of_an_alert_differ_in_their_last_update_alone_unless_the_revision_differs() {
+    let version = |seconds: i64, revision: u32| -> Value {
+        let updated = time() + SignedDuration::from_secs(seconds);
+        let mut parsed: Value =
+            serde_json::from_str(&alert_v2_revision(7, time(), updated, revision)).unwrap();
+        let written: Timestamp = parsed["lastUpdateDateTime"].as_str().unwrap().parse().unwrap();
+        assert_eq!(updated.duration_since(written).as_secs(), 0);
+        parsed["lastUpdateDateTime"] = Value::Null;
+        parsed
+    };
+    for seconds in 1..300 {
+        assert_eq!(version(0, 2), version(seconds, 2));
+    }
+    assert_ne!(version(0, 0), version(0, 1));
+    assert_ne!(version(0, 1), version(0, 2));
+    assert_eq!(version(0, 0)["id"], version(9, 5)["id"]);
 }
 
 #[test]

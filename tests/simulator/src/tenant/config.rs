@@ -5,8 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::endpoint::Endpoint;
 use super::feed::FeedConfig;
+use super::security::SecurityConfig;
 use crate::clock::Clock;
+
+/// The directory of a tenant that was given no other, and of generated records.
+pub(crate) const USUAL_TENANT_ID: &str = "5d9a3c52-7c3e-4f0e-9a55-0c6f5f3d1b10";
 
 /// Settings of a tenant. `TenantConfig::default()` has one application whose secret never expires.
 #[derive(Debug, Clone)]
@@ -33,12 +38,16 @@ pub struct TenantConfig {
     pub link_place: LinkPlace,
     /// Whether bodies are compressed for those who accept it.
     pub compression: Compression,
-    /// Records older than this are gone.
+    /// Records of the audit logs older than this are gone.
     pub retention: SignedDuration,
     /// A sign-ins filter that starts longer ago than this is refused with "Invalid filter clause"; `None`: never.
     pub sign_ins_guard: Option<SignedDuration>,
     /// The limit over all audit logs, for an application; `None`: no limit.
     pub throttle: Option<Throttle>,
+    /// The limit over the whole security family, for an application; `None`: no limit.
+    pub security_throttle: Option<Throttle>,
+    /// The security collections.
+    pub security: SecurityConfig,
     /// The activity feeds.
     pub feed: FeedConfig,
     /// The tenant's time of day.
@@ -49,7 +58,7 @@ impl Default for TenantConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tenant_id: "5d9a3c52-7c3e-4f0e-9a55-0c6f5f3d1b10".to_owned(),
+            tenant_id: USUAL_TENANT_ID.to_owned(),
             applications: vec![Application::with_secret(
                 "b7f1c3de-24a8-4c5b-8f9e-6a1d2e3f4051",
                 "simulated~client-secret",
@@ -65,9 +74,27 @@ impl Default for TenantConfig {
             retention: SignedDuration::from_hours(30 * 24),
             sign_ins_guard: Some(SignedDuration::from_hours(90 * 24)),
             throttle: None,
+            security_throttle: None,
+            security: SecurityConfig::default(),
             feed: FeedConfig::default(),
             clock: Clock::system(),
         }
+    }
+}
+
+impl TenantConfig {
+    /// The oldest instant whose records the endpoint still has.
+    pub(super) fn oldest(&self, endpoint: Endpoint, now: Timestamp) -> Timestamp {
+        let retention = match endpoint {
+            Endpoint::ControlProfiles => return Timestamp::MIN,
+            Endpoint::Alerts | Endpoint::AlertsV2 => self.security.alert_retention,
+            Endpoint::SecureScores => self.security.score_retention,
+            Endpoint::DirectoryAudits
+            | Endpoint::Provisioning
+            | Endpoint::SignIns
+            | Endpoint::SignInsBeta => self.retention,
+        };
+        now.saturating_sub(retention).unwrap_or(Timestamp::MIN)
     }
 }
 
@@ -168,6 +195,8 @@ pub struct Throttle {
 impl Throttle {
     /// What Microsoft publishes for the audit logs: 5 requests in 10 seconds.
     pub const PUBLISHED: Self = Self { requests: 5, period: SignedDuration::from_secs(10) };
+    /// What Microsoft publishes for security alerts and scores: 150 requests a minute.
+    pub const SECURITY_PUBLISHED: Self = Self { requests: 150, period: SignedDuration::from_secs(60) };
     /// What Microsoft publishes for a small tenant's activity feeds: 2,000 requests a minute.
     pub const FEED_BASELINE: Self = Self { requests: 2_000, period: SignedDuration::from_secs(60) };
 }

@@ -85,6 +85,9 @@ pub enum Fault {
     TokenRevoked,
     /// 504 with an error body.
     GatewayTimeout,
+    /// 206 and a `Warning` header: the right page without the records of these providers (`vendorInformation.provider`,
+    /// in any case), as the legacy alerts have it when a provider does not answer. With its next link, if it has one.
+    PartialContent(Vec<ProviderFailure>),
     /// The right answer with further headers.
     ExtraHeaders(Vec<(String, String)>),
     /// A refusal in the words of the Management Activity API, whoever is asked.
@@ -116,6 +119,31 @@ impl Fault {
     fn forbidden(error_code: &str, message: &str) -> Self {
         let error = serde_json::json!({ "error": { "code": error_code, "message": message } });
         Self::Status { code: 403, body: Some(error.to_string()), headers: Vec::new() }
+    }
+}
+
+/// A provider of security alerts that did not answer, as the `Warning` header tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderFailure {
+    /// For example `Microsoft`.
+    pub vendor: String,
+    /// For example `MCAS`.
+    pub provider: String,
+    /// What it answered; 504 when it was too slow.
+    pub status: u16,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
+}
+
+impl ProviderFailure {
+    /// A provider of Microsoft's that answered with this status, within ten milliseconds.
+    pub fn new(provider: &str, status: u16) -> Self {
+        Self { vendor: "Microsoft".to_owned(), provider: provider.to_owned(), status, latency_ms: 10 }
+    }
+
+    /// A provider of Microsoft's that took longer than its ten seconds.
+    pub fn timed_out(provider: &str) -> Self {
+        Self { latency_ms: 10_000, ..Self::new(provider, 504) }
     }
 }
 

@@ -27,7 +27,7 @@ pub enum Addressee {
 pub enum PageKind {
     /// The first page of a query.
     First,
-    /// A page behind a next link (`$skiptoken` or `nextpage` is there).
+    /// A page behind a next link (`$skiptoken`, `$skip` or `nextpage` is there).
     Next,
 }
 
@@ -127,8 +127,9 @@ impl RequestLog {
             }
             Addressee::Graph(_) | Addressee::Feed(_) | Addressee::Nobody => decoded(request.query.as_bytes()),
         };
-        let is_next =
-            query.iter().any(|(name, _)| name == "$skiptoken" || name.eq_ignore_ascii_case("nextpage"));
+        let is_next = query.iter().any(|(name, _)| {
+            matches!(name.as_str(), "$skiptoken" | "$skip") || name.eq_ignore_ascii_case("nextpage")
+        });
         let count = self.counts.entry(addressee).or_default();
         *count += 1;
         let entry = RequestSeen {

@@ -57,6 +57,7 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, about: &About<'_
         | Fault::DuplicateRecords
         | Fault::ShuffleOrder
         | Fault::TokenRevoked
+        | Fault::PartialContent(_)
         | Fault::ExtraHeaders(_) => return None,
     };
     Some(Outcome { note: Some(format!("scripted: {fault:?}")), ..Outcome::of(answer) })

@@ -1,4 +1,4 @@
-//! A Microsoft tenant: login, the four audit-log collections of Graph, and the activity feeds of Office 365.
+//! A Microsoft tenant: login, the audit-log and security collections of Graph, the activity feeds of Office 365.
 //!
 //! Records are emitted by the test (or the binary) and served as Graph serves them: filters are parsed and evaluated,
 //! tokens checked, pages cut, next links opaque. Faults come from a script. Every request is written down, with the
@@ -29,6 +29,7 @@ mod mishap;
 mod page;
 mod query;
 mod rule;
+mod security;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -43,11 +44,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
 
+pub(crate) use self::config::USUAL_TENANT_ID;
 pub use self::config::{
     Application, BodyStyle, ClientSecret, Compression, LinkPlace, PageSize, Paging, TenantConfig, Throttle,
 };
-pub use self::endpoint::Endpoint;
-pub use self::fault::{Fault, Gate, RetryAfter, Shape};
+pub use self::endpoint::{Endpoint, Family};
+pub use self::fault::{Fault, Gate, ProviderFailure, RetryAfter, Shape};
 pub use self::feed::{
     BlobTraffic, ContentType, ContentUnknown, FeedCall, FeedConfig, FeedError, Framing, LagCode, LagLength,
     ListedNames, ListedStatus, NextPagePath, NextPageTimes, PublisherRule, Quotes, RecordMaker, Subscription,
@@ -55,6 +57,7 @@ pub use self::feed::{
 };
 pub use self::log::{Addressee, BlobSeen, PageKind, RequestSeen, Violation};
 pub use self::rule::{Rule, RuleTally, Target};
+pub use self::security::{ClampedPage, Retirement, SecurityConfig};
 pub use self::store::{RecordRefused, Visibility};
 pub use crate::occurrence::Occurrence;
 
@@ -62,7 +65,7 @@ use self::feed::{FeedBook, Traffic};
 use self::links::LinkBook;
 use self::log::{Circumstances, RequestLog};
 use self::rule::Script;
-use self::store::{Moment, Store};
+use self::store::{Emission, Moment, Store};
 use self::throttle::ThrottleBook;
 use self::tokens::TokenBook;
 use crate::clock::http_date;
@@ -85,6 +88,8 @@ struct State {
     tokens: Mutex<TokenBook>,
     links: Mutex<LinkBook>,
     throttle: Mutex<ThrottleBook>,
+    security_throttle: Mutex<ThrottleBook>,
+    retirement: Mutex<Retirement>,
     feed: Mutex<FeedBook>,
     feed_throttle: Mutex<ThrottleBook>,
     feed_traffic: Arc<Traffic>,
@@ -96,7 +101,7 @@ struct State {
 impl Tenant {
     /// Starts a tenant. Fails when the address cannot be listened on.
     pub async fn start(config: TenantConfig) -> io::Result<Self> {
-        let listen = config.listen;
+        let (listen, retirement) = (config.listen, config.security.retirement);
         let state = Arc::new(State {
             applications: Mutex::new(config.applications.clone()),
             feed: Mutex::new(FeedBook::new(&config.feed, config.clock.now())),
@@ -105,6 +110,8 @@ impl Tenant {
             tokens: Mutex::new(TokenBook::default()),
             links: Mutex::default(),
             throttle: Mutex::default(),
+            security_throttle: Mutex::default(),
+            retirement: Mutex::new(retirement),
             feed_throttle: Mutex::default(),
             feed_traffic: Arc::default(),
             script: Mutex::default(),
@@ -151,6 +158,16 @@ impl Tenant {
         locked(&self.state.feed).expire_links();
     }
 
+    /// Whether the legacy alerts live.
+    pub fn retirement(&self) -> Retirement {
+        *locked(&self.state.retirement)
+    }
+
+    /// Retires the legacy alerts, or brings them back; their records stay.
+    pub fn set_retirement(&self, retirement: Retirement) {
+        *locked(&self.state.retirement) = retirement;
+    }
+
     /// Emits a record, seen at once; gives its number. Its bytes are served as they are.
     pub fn emit(&self, endpoint: Endpoint, json_text: String) -> Result<u64, RecordRefused> {
         self.emit_when(endpoint, json_text, Visibility::Now)
@@ -175,12 +192,31 @@ impl Tenant {
         visibility: Visibility,
     ) -> Result<u64, RecordRefused> {
         let requests = locked(&self.state.log).count(Addressee::Graph(endpoint));
-        locked(&self.state.store).emit(endpoint, json_text, time, visibility, requests)
+        let now = self.state.config.clock.now();
+        let emission = Emission { time, visibility, requests, now };
+        locked(&self.state.store).emit(endpoint, json_text, emission)
     }
 
     /// Changes the text of an emitted record; its place stays.
     pub fn replace(&self, endpoint: Endpoint, number: u64, json_text: String) -> Result<(), RecordRefused> {
         locked(&self.state.store).replace(endpoint, number, json_text)
+    }
+
+    /// Changes the text of an emitted record, and its place with it: the one that the new text says.
+    pub fn update(&self, endpoint: Endpoint, number: u64, json_text: String) -> Result<(), RecordRefused> {
+        self.update_at(endpoint, number, json_text, None)
+    }
+
+    /// The same with a place in time of its own (`None`: what the new text says).
+    pub fn update_at(
+        &self,
+        endpoint: Endpoint,
+        number: u64,
+        json_text: String,
+        time: Option<Timestamp>,
+    ) -> Result<(), RecordRefused> {
+        let now = self.state.config.clock.now();
+        locked(&self.state.store).update(endpoint, number, json_text, time, now)
     }
 
     /// The bytes of all records emitted to the endpoint, in order of event time.
@@ -191,7 +227,7 @@ impl Tenant {
     /// The bytes of those that the endpoint's next request would find, in order of event time.
     pub fn visible(&self, endpoint: Endpoint) -> Vec<Bytes> {
         let now = self.state.config.clock.now();
-        let oldest = now.saturating_sub(self.state.config.retention).unwrap_or(Timestamp::MIN);
+        let oldest = self.state.config.oldest(endpoint, now);
         let request = locked(&self.state.log).count(Addressee::Graph(endpoint)) + 1;
         let moment = Moment { now, oldest, request };
         locked(&self.state.store).visible(endpoint, moment).map(|record| record.raw.clone()).collect()

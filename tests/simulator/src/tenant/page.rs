@@ -12,12 +12,13 @@ use jiff::tz::TimeZone;
 use url::form_urlencoded::byte_serialize;
 
 use super::config::{BodyStyle, Compression, LinkPlace, Paging};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Family, LinkStyle, Order};
 use super::fault::{Fault, RetryAfter};
 use super::links::Position;
 use super::log::RequestSeen;
 use super::mishap::too_many_requests;
-use super::query::{Order, Query, Refusal, parse};
+use super::query::{Clamp, Query, Refusal, parse};
+use super::security::{self, ClampedPage};
 use super::store::{Key, Moment, Record};
 use super::tokens::TokenRefused;
 use super::{Ids, Outcome, State};
@@ -47,11 +48,11 @@ pub(super) fn answer(state: &State, call: &Call<'_>) -> io::Result<Outcome> {
         Ok(client_id) => client_id,
         Err(reason) => return Ok(unauthorized(reason, call)),
     };
-    if let Some(limit) = state.config.throttle
-        && let Err(seconds) = locked(&state.throttle).admit(&client_id, limit, call.now)
-    {
-        let retry_after = RetryAfter::Seconds(seconds.unsigned_abs());
+    if let Err(retry_after) = admit(state, call, &client_id) {
         return Ok(Outcome::of(too_many_requests(retry_after, call.ids, call.now)));
+    }
+    if let Some(refused) = security::refused_as_retired(state, call) {
+        return Ok(refused);
     }
     if matches!(call.fault, Some(Fault::ExpireLinks)) {
         locked(&state.links).expire_all();
@@ -62,6 +63,19 @@ pub(super) fn answer(state: &State, call: &Call<'_>) -> io::Result<Outcome> {
             Ok(Outcome { note: Some(note), ..Outcome::of(call.ids.error(400, code, &message, call.now)) })
         }
     }
+}
+
+/// Counts the request against the limit of its family.
+fn admit(state: &State, call: &Call<'_>, client_id: &str) -> Result<(), RetryAfter> {
+    let (limit, book) = match call.endpoint.family() {
+        Family::AuditLogs => (state.config.throttle, &state.throttle),
+        Family::Security => (state.config.security_throttle, &state.security_throttle),
+    };
+    let Some(limit) = limit else {
+        return Ok(());
+    };
+    let admitted = locked(book).admit(client_id, limit, call.now);
+    admitted.map_err(|seconds| RetryAfter::Seconds(seconds.unsigned_abs()))
 }
 
 fn unauthorized(reason: TokenRefused, call: &Call<'_>) -> Outcome {
@@ -79,7 +93,7 @@ fn unauthorized(reason: TokenRefused, call: &Call<'_>) -> Outcome {
 }
 
 fn page(state: &State, call: &Call<'_>) -> io::Result<Result<Outcome, Refusal>> {
-    let query = match parse(&call.seen.query, call.endpoint, state.config.page_size) {
+    let query = match parse(&call.seen.query, call.endpoint, &state.config) {
         Ok(query) => query,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -92,13 +106,17 @@ fn page(state: &State, call: &Call<'_>) -> io::Result<Result<Outcome, Refusal>> 
     };
     let selection = select(state, call, &query, position);
     let next = next_link(state, call, &query, position, &selection)?;
-    let rows = shown(call.fault, selection.rows);
+    let rows = shown(call, selection.rows);
     let members = Members { call, count: selection.count, next, rows: &rows };
     let mut body = members.body(state.config.body_style, state.config.link_place);
     if let Some(Fault::EndsEarly { at }) = call.fault {
         body.truncate(*at);
     }
-    let answer = encoded(state, call, body)?;
+    let mut answer = encoded(state, call, body)?;
+    if let Some(Fault::PartialContent(failures)) = call.fault {
+        answer.status = 206;
+        answer.headers.push(("Warning".to_owned(), security::warning(failures)));
+    }
     Ok(Ok(Outcome { records: rows.len(), ..Outcome::of(answer) }))
 }
 
@@ -129,13 +147,17 @@ fn check_age(state: &State, call: &Call<'_>, query: &Query) -> Result<(), Refusa
             }
             _ => Ok(()),
         },
-        Endpoint::Provisioning => Ok(()),
+        Endpoint::Provisioning
+        | Endpoint::Alerts
+        | Endpoint::AlertsV2
+        | Endpoint::SecureScores
+        | Endpoint::ControlProfiles => Ok(()),
     }
 }
 
 fn position_of(state: &State, call: &Call<'_>, query: &Query) -> Result<Position, Refusal> {
     let Some(token) = &query.skip_token else {
-        return Ok(Position::Start);
+        return Ok(if query.skip == 0 { Position::Start } else { Position::Skipping(query.skip) });
     };
     let lifetime = state.config.link_lifetime;
     let place = locked(&state.links).place(token, call.endpoint, &query.repeated, lifetime, call.now);
@@ -159,11 +181,14 @@ enum More {
 }
 
 fn select(state: &State, call: &Call<'_>, query: &Query, position: Position) -> Selection {
-    let oldest = call.now.saturating_sub(state.config.retention).unwrap_or(Timestamp::MIN);
+    let oldest = state.config.oldest(call.endpoint, call.now);
     let moment = Moment { now: call.now, oldest, request: call.seen.nth };
+    let is_empty = security::is_empty(state, call.endpoint);
     let passes = |record: &&Record| {
-        let filtered = query.filter.as_ref().is_none_or(|filter| filter.matches(*record));
-        filtered && (call.endpoint != Endpoint::SignInsBeta || shown_by_default(query, record))
+        let filtered = query.filter.as_ref().is_none_or(|filter| filter.matches(*record))
+            || security::is_unfiltered(&state.config.security, call.endpoint, record);
+        let is_there = !is_empty && !security::is_withheld(call.fault, record);
+        is_there && filtered && (call.endpoint != Endpoint::SignInsBeta || shown_by_default(query, record))
     };
     let store = locked(&state.store);
     let count = query.wants_count.then(|| store.visible(call.endpoint, moment).filter(passes).count());
@@ -210,20 +235,47 @@ fn next_link(
     let (base, next_position) = match call.fault {
         Some(Fault::LoopNextLink) => (own_base.as_str(), position),
         Some(Fault::EmptyPageWithNext) => (own_base.as_str(), position),
-        Some(Fault::ForeignNextLink { host }) => (host.as_str(), behind(state, position, selection)),
-        _ if selection.more == More::Follows => (own_base.as_str(), behind(state, position, selection)),
+        Some(Fault::ForeignNextLink { host }) => (host.as_str(), behind(state, call, position, selection)),
+        _ if selection.more == More::Follows && has_link(state, call, query) => {
+            (own_base.as_str(), behind(state, call, position, selection))
+        }
         _ => return Ok(None),
     };
-    let token =
-        locked(&state.links).give(call.endpoint, &query.repeated, next_position, query.top, call.now)?;
+    let place = place(state, call, query, next_position)?;
     let options = query.repeated.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let pairs: Vec<String> = options
-        .chain([("$skiptoken", token.as_str())])
+        .chain(place.iter().map(|(name, value)| (*name, value.as_str())))
         .map(|(name, value)| {
             format!("{}={}", encoded_name(name), byte_serialize(value.as_bytes()).collect::<String>())
         })
         .collect();
     Ok(Some(format!("{base}{}?{}", call.endpoint.path(), pairs.join("&"))))
+}
+
+/// Whether a page that is not the last one says so.
+fn has_link(state: &State, call: &Call<'_>, query: &Query) -> bool {
+    let lacks = call.endpoint == Endpoint::AlertsV2
+        && query.clamp == Clamp::Clamped
+        && state.config.security.clamped_page == ClampedPage::LacksNext;
+    !lacks
+}
+
+/// The option that leads to a place; none leads to the beginning of a collection that counts.
+fn place(
+    state: &State,
+    call: &Call<'_>,
+    query: &Query,
+    position: Position,
+) -> io::Result<Option<(&'static str, String)>> {
+    match (call.endpoint.link_style(), position) {
+        (LinkStyle::Skip, Position::Skipping(rows)) => Ok(Some(("$skip", rows.to_string()))),
+        (LinkStyle::Skip, _) => Ok(None),
+        (LinkStyle::Token, _) => {
+            let mut links = locked(&state.links);
+            let token = links.give(call.endpoint, &query.repeated, position, query.top, call.now)?;
+            Ok(Some(("$skiptoken", token)))
+        }
+    }
 }
 
 /// The dollar sign of an option stays readable, as in Graph's own links.
@@ -232,18 +284,22 @@ fn encoded_name(name: &str) -> String {
     format!("{dollar}{}", byte_serialize(rest.as_bytes()).collect::<String>())
 }
 
-fn behind(state: &State, position: Position, selection: &Selection) -> Position {
-    match (state.config.paging, position) {
+fn behind(state: &State, call: &Call<'_>, position: Position, selection: &Selection) -> Position {
+    let counts = call.endpoint.link_style() == LinkStyle::Skip;
+    match (if counts { Paging::ByPosition } else { state.config.paging }, position) {
         (Paging::ByKey, _) => selection.rows.last().map_or(position, |(key, _)| Position::Behind(*key)),
         (Paging::ByPosition, Position::Skipping(before)) => Position::Skipping(before + selection.rows.len()),
         (Paging::ByPosition, _) => Position::Skipping(selection.rows.len()),
     }
 }
 
-/// The rows as the fault leaves them.
-fn shown(fault: Option<&Fault>, rows: Vec<(Key, Bytes)>) -> Vec<Bytes> {
-    let records: Vec<Bytes> = rows.into_iter().map(|(_, raw)| raw).collect();
-    match fault {
+/// The rows as this caller sees them, and as the fault leaves them.
+fn shown(call: &Call<'_>, rows: Vec<(Key, Bytes)>) -> Vec<Bytes> {
+    let hides_members = call.endpoint == Endpoint::AlertsV2 && !security::bears_unknown_members(call.request);
+    let seen_by_caller =
+        |raw: Bytes| if hides_members { security::without_unknown_members(&raw) } else { raw };
+    let records: Vec<Bytes> = rows.into_iter().map(|(_, raw)| seen_by_caller(raw)).collect();
+    match call.fault {
         Some(Fault::EmptyPageWithNext) => Vec::new(),
         Some(Fault::DuplicateRecords) => records.iter().flat_map(|raw| [raw.clone(), raw.clone()]).collect(),
         Some(Fault::ShuffleOrder) => {

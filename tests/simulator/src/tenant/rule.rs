@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::endpoint::Family;
 use super::fault::Fault;
 use super::feed::{ContentType, FeedCall};
 use super::log::{Addressee, PageKind, RequestSeen};
@@ -21,6 +22,8 @@ pub enum Target {
     Anything,
     /// Any of the collections.
     AnyGraph,
+    /// Any of the collections of one family.
+    Family(Family),
     /// Any call to the feeds.
     AnyFeed,
     /// Listings of any feed.
@@ -39,6 +42,9 @@ impl Target {
         match self {
             Self::Anything => true,
             Self::AnyGraph => matches!(addressee, Addressee::Graph(_)),
+            Self::Family(family) => {
+                matches!(addressee, Addressee::Graph(endpoint) if endpoint.family() == family)
+            }
             Self::AnyFeed => call.is_some(),
             Self::AnyListing => matches!(call, Some(FeedCall::Listing(_))),
             Self::AnyBlob => matches!(call, Some(FeedCall::Blob(_))),

@@ -1,6 +1,7 @@
 //! The records of a tenant: kept as the bytes that were emitted, found in order of event time.
 //!
-//! A record has a key (event time, number of emission), so that records of one instant have a fixed order. It is
+//! A record has a key (event time, number of emission), so that records of one instant have a fixed order. Where
+//! records have no time of their own, the instant of their emission is their place. A record is
 //! seen from the moment its visibility allows: an old event emitted now is a late arrival. Records older than the
 //! retention are not seen any more.
 
@@ -77,6 +78,18 @@ impl Subject for Record {
     }
 }
 
+/// The circumstances of an emission.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Emission {
+    /// The place in time; `None`: what the record says.
+    pub(crate) time: Option<Timestamp>,
+    /// From when on it is seen.
+    pub(crate) visibility: Visibility,
+    /// How many requests the endpoint has had so far.
+    pub(crate) requests: u64,
+    pub(crate) now: Timestamp,
+}
+
 /// When somebody looks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
@@ -95,16 +108,15 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Takes a record; gives its number. `requests` is how many the endpoint has had so far.
+    /// Takes a record; gives its number.
     pub(crate) fn emit(
         &mut self,
         endpoint: Endpoint,
         text: String,
-        time: Option<Timestamp>,
-        visibility: Visibility,
-        requests: u64,
+        emission: Emission,
     ) -> Result<u64, RecordRefused> {
-        let (event_time, time_text) = event_time_of(endpoint, &text, time)?;
+        let Emission { time, visibility, requests, now } = emission;
+        let (event_time, time_text) = event_time_of(endpoint, &text, time, now)?;
         self.emitted += 1;
         let key = (event_time, self.emitted);
         let visible_from = if let Visibility::From(instant) = visibility { Some(instant) } else { None };
@@ -141,6 +153,26 @@ impl Store {
         Ok(())
     }
 
+    /// Gives the record of that number another text and the place that goes with it; from when on it is seen stays.
+    pub(crate) fn update(
+        &mut self,
+        endpoint: Endpoint,
+        number: u64,
+        text: String,
+        time: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), RecordRefused> {
+        let (event_time, time_text) = event_time_of(endpoint, &text, time, now)?;
+        let list = self.lists.get_mut(&endpoint).ok_or(RecordRefused::Unknown(number))?;
+        let known_key =
+            list.keys().find(|key| key.1 == number).copied().ok_or(RecordRefused::Unknown(number))?;
+        let record = list.remove(&known_key).ok_or(RecordRefused::Unknown(number))?;
+        let key = (event_time, number);
+        let raw = Bytes::from(text);
+        list.insert(key, Record { key, raw, time_text, document: OnceLock::new(), ..record });
+        Ok(())
+    }
+
     /// All records ever emitted to the endpoint, in order of event time.
     pub(crate) fn emitted(&self, endpoint: Endpoint) -> impl Iterator<Item = &Record> {
         self.lists.get(&endpoint).into_iter().flat_map(BTreeMap::values)
@@ -164,12 +196,16 @@ fn event_time_of(
     endpoint: Endpoint,
     text: &str,
     time: Option<Timestamp>,
+    now: Timestamp,
 ) -> Result<(Timestamp, String), RecordRefused> {
     let members: BTreeMap<String, &serde_json::value::RawValue> =
         serde_json::from_str(text).map_err(|error| RecordRefused::NoObject(error.to_string()))?;
+    let Some(property) = endpoint.time_property() else {
+        return Ok((time.unwrap_or(now), String::new()));
+    };
     let written: Option<String> =
-        members.get(endpoint.time_property()).and_then(|value| serde_json::from_str(value.get()).ok());
+        members.get(property).and_then(|value| serde_json::from_str(value.get()).ok());
     let event_time = time.or_else(|| written.as_deref()?.parse().ok());
-    let event_time = event_time.ok_or(RecordRefused::NoEventTime(endpoint.time_property()))?;
+    let event_time = event_time.ok_or(RecordRefused::NoEventTime(property))?;
     Ok((event_time, written.unwrap_or_default()))
 }

@@ -1,10 +1,13 @@
 //! The tenant over the wire, as a client meets it. Split by what is asked of it.
 
+mod alerts;
+mod alerts_v2;
 mod blobs;
 mod faults;
 mod feed_faults;
 mod listings;
 mod logins;
 mod paging;
+mod scores;
 mod subscriptions;
 mod support;

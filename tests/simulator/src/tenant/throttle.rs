@@ -1,4 +1,5 @@
-//! The request limit that all audit logs share, for each application.
+//! A request limit that several collections share, for each application: one over the audit logs, one over the
+//! security family.
 //!
 //! A sliding period; refused requests count too, as Graph warns. Retry-After says when the request would have been
 //! the last one allowed, rounded up to whole seconds.

@@ -1,6 +1,6 @@
 //! `$filter`: parsed and evaluated, never looked at as text.
 //!
-//! The part of OData 4 that Graph's audit logs know: `and`, `or`, `not`, parentheses, comparisons of a property with
+//! The part of OData 4 that these collections of Graph know: `and`, `or`, `not`, parentheses, comparisons of a property with
 //! a literal, `startswith`, `contains`, and `collection/any(x: …)`. A property, operator or literal that the
 //! endpoint does not document is an error, which Graph answers with 400 "Invalid filter clause". Datetimes are
 //! compared as instants, strings with regard to case.
@@ -64,6 +64,7 @@ enum Node {
     Some(Vec<Node>),
     Not(Box<Node>),
     EventTime { operator: Operator, operand: TimeOperand },
+    Instant { path: String, operator: Operator, instant: Timestamp },
     Test { field: Field, operator: Operator, literal: Value },
     Any { list: String, body: Box<Node> },
 }
@@ -92,6 +93,11 @@ fn holds(node: &Node, subject: &impl Subject, member: Option<&Value>) -> bool {
         }
         Node::EventTime { operand: TimeOperand::Part(part), .. } => {
             subject.event_time_text().contains(part.as_str())
+        }
+        Node::Instant { path, operator, instant } => {
+            let written = look_up(subject.document(), path).and_then(Value::as_str);
+            let found = written.and_then(|text| text.parse::<Timestamp>().ok());
+            found.is_some_and(|found| compare(*operator, found.cmp(instant)))
         }
         Node::Test { field, operator, literal } => {
             let found = match field {
@@ -155,7 +161,7 @@ fn mentions(node: &Node, path: &str) -> bool {
     match node {
         Node::All(parts) | Node::Some(parts) => parts.iter().any(|part| mentions(part, path)),
         Node::Not(part) => mentions(part, path),
-        Node::Test { field: Field::OfRecord(found), .. } => found == path,
+        Node::Test { field: Field::OfRecord(found), .. } | Node::Instant { path: found, .. } => found == path,
         Node::Any { list, .. } => list == path,
         Node::EventTime { .. } | Node::Test { .. } => false,
     }
@@ -169,6 +175,6 @@ fn lower_bounds(node: &Node, bounds: &mut Vec<Timestamp>) {
             operator: Operator::Ge | Operator::Gt | Operator::Eq,
             operand: TimeOperand::Instant(instant),
         } => bounds.push(*instant),
-        Node::EventTime { .. } | Node::Test { .. } | Node::Any { .. } => {}
+        Node::EventTime { .. } | Node::Instant { .. } | Node::Test { .. } | Node::Any { .. } => {}
     }
 }

@@ -96,7 +96,7 @@ impl Parser {
         match property.kind {
             Kind::EventTime => Ok(Node::EventTime { operator, operand: TimeOperand::Part(text) }),
             Kind::Text | Kind::TextList => Ok(Node::Test { field, operator, literal: Value::String(text) }),
-            Kind::Number | Kind::Flag | Kind::ObjectList => {
+            Kind::Number | Kind::Instant | Kind::Flag | Kind::ObjectList => {
                 Err(FilterError(format!("{} is no text", property.path)))
             }
         }
@@ -115,6 +115,9 @@ impl Parser {
         match (property.kind, literal) {
             (Kind::EventTime, Word::Instant(instant)) => {
                 Ok(Node::EventTime { operator, operand: TimeOperand::Instant(instant) })
+            }
+            (Kind::Instant, Word::Instant(instant)) => {
+                Ok(Node::Instant { path: property.path.to_owned(), operator, instant })
             }
             (kind, word) => {
                 Ok(Node::Test { field, operator, literal: literal_of(kind, word, property.path)? })
@@ -244,7 +247,9 @@ fn allowed(property: &Property, operator: Operator) -> Result<(), FilterError> {
 
 fn literal_of(kind: Kind, word: Word, path: &str) -> Result<Value, FilterError> {
     match (kind, word) {
-        (Kind::EventTime, _) => Err(FilterError(format!("{path} wants a datetime without quotes"))),
+        (Kind::EventTime | Kind::Instant, _) => {
+            Err(FilterError(format!("{path} wants a datetime without quotes")))
+        }
         (Kind::Text | Kind::TextList, Word::Text(text)) => Ok(Value::String(text)),
         (Kind::Number, Word::Number(number)) => Ok(Value::from(number)),
         (Kind::Flag, Word::Name(name)) if name == "true" => Ok(Value::Bool(true)),

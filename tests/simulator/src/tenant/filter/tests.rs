@@ -120,6 +120,12 @@ fn every_endpoint_takes_the_operators_that_it_documents_for_its_time_and_no_othe
         (Endpoint::SignIns, "createdDateTime", &["eq", "ge", "le"]),
         (Endpoint::SignInsBeta, "createdDateTime", &["eq", "ge", "le"]),
         (Endpoint::Provisioning, "activityDateTime", &["eq", "gt", "lt"]),
+        (Endpoint::Alerts, "createdDateTime", &["eq", "ge", "gt", "le", "lt"]),
+        (Endpoint::Alerts, "lastModifiedDateTime", &["eq", "ge", "gt", "le", "lt"]),
+        (Endpoint::AlertsV2, "lastUpdateDateTime", &["eq", "ge", "gt", "le", "lt"]),
+        (Endpoint::AlertsV2, "createdDateTime", &["eq", "ge", "gt", "le", "lt"]),
+        (Endpoint::SecureScores, "createdDateTime", &["eq"]),
+        (Endpoint::ControlProfiles, "lastModifiedDateTime", &[]),
     ] {
         for operator in ["eq", "ne", "ge", "gt", "le", "lt"] {
             let parsed = Filter::parse(&format!("{property} {operator} {literal}"), endpoint);

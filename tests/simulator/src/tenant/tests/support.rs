@@ -81,9 +81,12 @@ pub(super) fn ids(page: &Value) -> Vec<String> {
     page["value"].as_array().unwrap().iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A minimal record.
+/// A minimal record. Where the collection has no time, none is written.
 pub(super) fn record(endpoint: Endpoint, id: &str, time: &str) -> String {
-    format!("{{\"id\":\"{id}\",\"{}\":\"{time}\"}}", endpoint.time_property())
+    match endpoint.time_property() {
+        Some(property) => format!("{{\"id\":\"{id}\",\"{property}\":\"{time}\"}}"),
+        None => format!("{{\"id\":\"{id}\"}}"),
+    }
 }
 
 /// A publisher's id.

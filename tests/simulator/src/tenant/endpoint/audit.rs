@@ -1,106 +1,10 @@
-//! The four audit-log endpoints and what each lets a caller filter on.
+//! What the audit logs let a caller filter on.
 //!
 //! The tables name the properties and operators of Microsoft's resource pages, above all those of the time
 //! property: directoryAudits `eq ge le`, signIns `eq le ge`, provisioning `eq contains gt lt` (List pages of Graph
-//! v1.0 and beta). Whatever is not in a table is refused as Graph refuses it.
+//! v1.0 and beta).
 
-/// One collection of the tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Endpoint {
-    /// `/v1.0/auditLogs/directoryAudits`
-    DirectoryAudits,
-    /// `/v1.0/auditLogs/provisioning`
-    Provisioning,
-    /// `/v1.0/auditLogs/signIns`
-    SignIns,
-    /// `/beta/auditLogs/signIns`
-    SignInsBeta,
-}
-
-impl Endpoint {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::DirectoryAudits, Self::Provisioning, Self::SignIns, Self::SignInsBeta];
-
-    /// Path under the host.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::DirectoryAudits => "/v1.0/auditLogs/directoryAudits",
-            Self::Provisioning => "/v1.0/auditLogs/provisioning",
-            Self::SignIns => "/v1.0/auditLogs/signIns",
-            Self::SignInsBeta => "/beta/auditLogs/signIns",
-        }
-    }
-
-    /// The property that holds a record's event time.
-    pub fn time_property(self) -> &'static str {
-        match self {
-            Self::DirectoryAudits | Self::Provisioning => "activityDateTime",
-            Self::SignIns | Self::SignInsBeta => "createdDateTime",
-        }
-    }
-
-    /// The endpoint of a request's path; Graph does not mind the case of path segments.
-    pub(crate) fn of_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|endpoint| endpoint.path().eq_ignore_ascii_case(path))
-    }
-
-    /// The part of `@odata.context` behind the host.
-    pub(crate) fn context(self) -> &'static str {
-        match self {
-            Self::DirectoryAudits => "/v1.0/$metadata#auditLogs/directoryAudits",
-            Self::Provisioning => "/v1.0/$metadata#auditLogs/provisioning",
-            Self::SignIns => "/v1.0/$metadata#auditLogs/signIns",
-            Self::SignInsBeta => "/beta/$metadata#auditLogs/signIns",
-        }
-    }
-
-    /// The property of that path, if a filter may name it.
-    pub(crate) fn property(self, path: &str) -> Option<&'static Property> {
-        let tables: &[&'static [Property]] = match self {
-            Self::DirectoryAudits => &[DIRECTORY_AUDITS],
-            Self::Provisioning => &[PROVISIONING],
-            Self::SignIns => &[SIGN_INS],
-            Self::SignInsBeta => &[SIGN_INS, SIGN_INS_BETA],
-        };
-        tables.iter().flat_map(|table| table.iter()).find(|property| property.path == path)
-    }
-}
-
-/// A comparison or function of a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operator {
-    Eq,
-    Ne,
-    Ge,
-    Gt,
-    Le,
-    Lt,
-    StartsWith,
-    Contains,
-}
-
-/// What a property holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The record's event time.
-    EventTime,
-    Text,
-    Number,
-    Flag,
-    /// A collection of strings; the operators are those of its members.
-    TextList,
-    /// A collection of objects; its members' properties are listed as `collection/member`.
-    ObjectList,
-}
-
-/// One property that a filter may name.
-#[derive(Debug)]
-pub(crate) struct Property {
-    /// Names joined by `/`.
-    pub(crate) path: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) operators: &'static [Operator],
-}
+use super::property::{Kind, Operator, Property};
 
 const EQUALITY: &[Operator] = &[Operator::Eq, Operator::Ne];
 const EQUALITY_AND_START: &[Operator] = &[Operator::Eq, Operator::Ne, Operator::StartsWith];
@@ -122,7 +26,7 @@ const fn list(path: &'static str, kind: Kind) -> Property {
     Property { path, kind, operators: EQUALITY }
 }
 
-const DIRECTORY_AUDITS: &[Property] = &[
+pub(super) const DIRECTORY_AUDITS: &[Property] = &[
     Property {
         path: "activityDateTime",
         kind: Kind::EventTime,
@@ -149,7 +53,7 @@ const DIRECTORY_AUDITS: &[Property] = &[
     text_with_start("targetResources/userPrincipalName"),
 ];
 
-const SIGN_INS: &[Property] = &[
+pub(super) const SIGN_INS: &[Property] = &[
     Property {
         path: "createdDateTime",
         kind: Kind::EventTime,
@@ -181,7 +85,7 @@ const SIGN_INS: &[Property] = &[
     text("userId"),
 ];
 
-const SIGN_INS_BETA: &[Property] = &[
+pub(super) const SIGN_INS_BETA: &[Property] = &[
     list("signInEventTypes", Kind::TextList),
     text("authenticationRequirement"),
     text("crossTenantAccessType"),
@@ -195,7 +99,7 @@ const SIGN_INS_BETA: &[Property] = &[
     text("userType"),
 ];
 
-const PROVISIONING: &[Property] = &[
+pub(super) const PROVISIONING: &[Property] = &[
     Property { path: "activityDateTime", kind: Kind::EventTime, operators: PROVISIONING_OPERATORS },
     provisioning_text("id"),
     provisioning_text("tenantId"),
