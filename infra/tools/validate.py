@@ -35,7 +35,7 @@ class Verdict:
         """As lines for people."""
         state = f"{len(self.findings)} found" if self.findings else "fine"
         remark = f" ({self.remark})" if self.remark else ""
-        return [f"{self.file:24} {self.tool:12} {state}{remark}", *(f"    {finding}" for finding in self.findings)]
+        return [f"{self.file:28} {self.tool:12} {state}{remark}", *(f"    {finding}" for finding in self.findings)]
 
 
 def validate(files: list[Path]) -> list[Verdict]:

@@ -16,8 +16,9 @@ def target_folder() -> Path:
 
 
 def templates() -> list[Path]:
-    """Every template, relative to the root: the root template first, then those it nests."""
-    nested = sorted((ROOT / "infra").glob("*.yaml"))
+    """Every template, relative to the root: the root template first, then those it nests, however deep."""
+    infra = ROOT / "infra"
+    nested = sorted([*infra.glob("*.yaml"), *infra.glob("access/*.yaml")])
     found = [path for path in [ROOT / "template.yaml", *nested] if path.is_file()]
     return [path.relative_to(ROOT) for path in found]
 

@@ -76,6 +76,10 @@ impl<'t> Values<'t> {
                 let parts: Vec<String> = joined.as_array().unwrap().iter().map(text).collect();
                 Value::from(parts.join(&text(&argument[0])))
             }
+            "Fn::Split" => {
+                let whole = text(&self.resolve(&argument[1]));
+                whole.split(text(&argument[0]).as_str()).map(Value::from).collect()
+            }
             "Fn::Sub" => self.substitute(argument),
             other => panic!("{other} is not worked out here: {argument}"),
         }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use collector::service::Service;
 use serde_json::{Map, Value};
@@ -13,15 +14,12 @@ use serde_json::{Map, Value};
 use crate::world::all_services;
 use crate::world::artefacts::workspace;
 
-/// The template files, the root first.
-const FILES: [&str; 6] = [
-    "template.yaml",
-    "infra/state.yaml",
-    "infra/access.yaml",
-    "infra/logs.yaml",
-    "infra/alarms.yaml",
-    "infra/dashboard.yaml",
-];
+/// The root template.
+const ROOT: &str = "template.yaml";
+/// What nests the roles.
+const ACCESS: &str = "infra/access.yaml";
+/// Longer than this, a template is not read in one go any more.
+const MOST_LINES: usize = 500;
 /// Starting points of timers within a tick.
 const LANES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -50,6 +48,17 @@ fn text_of(file: &str) -> String {
 /// A template as it is written, anchors followed; `!Ref X` and the like are their arguments.
 fn source(file: &str) -> Value {
     serde_saphyr::from_str(&text_of(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// This template file and those that it nests, however deep.
+pub fn files_from(file: &str) -> Vec<String> {
+    let folder = Path::new(file).parent().unwrap();
+    let nested =
+        of_type(&source(file), "AWS::Serverless::Application").into_values().flat_map(|application| {
+            let location = folder.join(application["Properties"]["Location"].as_str().unwrap());
+            files_from(location.to_str().unwrap())
+        });
+    [file.to_owned()].into_iter().chain(nested).collect()
 }
 
 /// The resources of this type.
@@ -85,7 +94,7 @@ fn take_lane(block: &mut Value) -> String {
 
 #[test]
 fn every_service_has_one_block_of_the_same_shape_and_there_are_no_others() {
-    let template = source("template.yaml");
+    let template = source(ROOT);
     let mut blocks = of_type(&template, "AWS::Serverless::Function");
     assert_eq!(keys(&blocks), named("Function"));
     let mut shapes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -112,7 +121,7 @@ fn every_service_has_one_block_of_the_same_shape_and_there_are_no_others() {
 
 #[test]
 fn what_all_functions_share_is_said_once() {
-    let template = source("template.yaml");
+    let template = source(ROOT);
     let globals = &template["Globals"]["Function"];
     assert_eq!(globals["Runtime"], "provided.al2023");
     assert_eq!(globals["Timeout"], 240);
@@ -136,8 +145,9 @@ fn what_all_functions_share_is_said_once() {
         let code = block["Properties"].get("CodeUri").unwrap_or(&globals["CodeUri"]);
         assert_eq!(code, "target/lambda/bootstrap.zip", "{name}");
     }
-    for file in FILES {
-        let text = text_of(file);
+    for file in files_from(ROOT) {
+        let text = text_of(&file);
+        assert!(text.lines().count() <= MOST_LINES, "{file} has {} lines", text.lines().count());
         // A new account has ten executions in all; and `sam build` gives every loop's function the first one's code.
         for forbidden in ["ReservedConcurrentExecutions", "Fn::ForEach", "AWS::LanguageExtensions"] {
             assert!(!text.contains(forbidden), "{file}: {forbidden}");
@@ -147,7 +157,10 @@ fn what_all_functions_share_is_said_once() {
 
 #[test]
 fn every_service_has_a_role_a_log_group_and_a_timers_parameter_and_nobody_else_has() {
-    let roles = keys(&of_type(&source("infra/access.yaml"), "AWS::IAM::Role"));
+    let declared = files_from(ACCESS).into_iter().flat_map(|file| of_type(&source(&file), "AWS::IAM::Role"));
+    let declared: Vec<String> = declared.map(|(name, _)| name).collect();
+    let roles: BTreeSet<String> = declared.iter().cloned().collect();
+    assert_eq!(roles.len(), declared.len(), "a role is declared twice: {declared:?}");
     let of_functions: BTreeSet<String> =
         roles.iter().filter(|role| *role != "SchedulerRole").cloned().collect();
     assert_eq!(of_functions, named("Role"));
@@ -160,7 +173,7 @@ fn every_service_has_a_role_a_log_group_and_a_timers_parameter_and_nobody_else_h
     assert_eq!(shapes.len(), 1, "log groups of several shapes: {shapes:#?}");
     assert!(shapes.first().unwrap().contains("/aws/lambda/${Collector}-{function}"), "{shapes:?}");
 
-    let template = source("template.yaml");
+    let template = source(ROOT);
     let parameters = template["Parameters"].as_object().unwrap();
     let switches: BTreeSet<String> = parameters
         .keys()
@@ -185,8 +198,8 @@ fn every_service_has_a_role_a_log_group_and_a_timers_parameter_and_nobody_else_h
 
 #[test]
 fn every_parameter_says_what_it_is_and_stands_in_the_console_under_a_heading() {
-    for file in FILES {
-        let template = source(file);
+    for file in files_from(ROOT) {
+        let template = source(&file);
         assert!(template["Description"].as_str().is_some_and(|text| text.len() > 20), "{file}");
         for (name, parameter) in template["Parameters"].as_object().unwrap() {
             let words = parameter["Description"].as_str().unwrap_or_default().split_whitespace().count();
@@ -194,7 +207,7 @@ fn every_parameter_says_what_it_is_and_stands_in_the_console_under_a_heading() {
             assert!(parameter["Type"].is_string(), "{file}: {name} has no type");
         }
     }
-    let template = source("template.yaml");
+    let template = source(ROOT);
     let groups = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
     let listed: Vec<&str> = groups
         .as_array()
@@ -231,7 +244,7 @@ fn every_parameter_says_what_it_is_and_stands_in_the_console_under_a_heading() {
 
 #[test]
 fn ticks_start_at_every_allowed_rate_and_their_lanes_within_one_tick() {
-    let template = source("template.yaml");
+    let template = source(ROOT);
     let ticks = template["Mappings"]["Ticks"].as_object().unwrap();
     let allowed: Vec<&str> = template["Parameters"]["TickMinutes"]["AllowedValues"]
         .as_array()

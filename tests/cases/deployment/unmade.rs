@@ -13,7 +13,7 @@ use crate::world::deployment::deployment;
 use crate::world::deployment_play::Played;
 use crate::world::deployment_values::Values;
 
-use super::template::{logical_id, prefix};
+use super::template::{files_from, logical_id, prefix};
 
 /// Types that the emulator skips although it says that the stack is complete, and why that is no loss here.
 pub const UNMADE: &[(&str, &str)] = &[
@@ -169,6 +169,11 @@ fn an_input_without_a_secret_of_its_own_takes_the_shared_one_for_its_functions_a
             let nested = resolved("template.yaml", &values, "AWS::CloudFormation::Stack");
             assert_eq!(nested["Access"]["Parameters"][&own], expected, "{}", service.function);
         }
+        // And Access gives it to one of the files that it nests.
+        let access = Values::of(deployment().template("infra/access.yaml")).with(&own, arn);
+        let families = resolved("infra/access.yaml", &access, "AWS::CloudFormation::Stack");
+        let given: Vec<&Value> = families.values().map(|family| &family["Parameters"][&own]).collect();
+        assert_eq!(given.iter().filter(|value| **value == arn).count(), 1, "{own}: {given:?}");
     }
 }
 
@@ -367,20 +372,26 @@ fn a_table_that_is_named_is_gone_on_with_and_none_is_made() {
 
 #[test]
 fn a_customer_key_of_the_secrets_may_be_used_through_secrets_manager_alone() {
-    let access = || Values::of(deployment().template("infra/access.yaml"));
-    assert!(decrypting(&access()).is_empty(), "without a key there is nothing to decrypt");
+    assert!(decrypting("").is_empty(), "without a key there is nothing to decrypt");
     let key = "arn:aws:kms:eu-west-1:123456789012:key/0f0e0d0c";
-    let statements = decrypting(&access().with("SecretsKey", key));
+    let statements = decrypting(key);
     assert_eq!(statements.len(), 1, "one statement for all: {statements:?}");
     assert_eq!((&statements[0]["Action"], &statements[0]["Resource"]), (&json!("kms:Decrypt"), &json!(key)));
     let through = &statements[0]["Condition"]["StringEquals"]["kms:ViaService"];
     assert!(through.as_str().unwrap().starts_with("secretsmanager."), "{through}");
 }
 
-/// The statements of all policies that speak of keys.
-fn decrypting(values: &Values<'_>) -> Vec<Value> {
-    let managed = resolved("infra/access.yaml", values, "AWS::IAM::ManagedPolicy").into_values();
-    let roles = resolved("infra/access.yaml", values, "AWS::IAM::Role").into_values();
+/// The statements of all policies that speak of keys, when the secrets have this one.
+fn decrypting(secrets_key: &str) -> Vec<Value> {
+    let access = Values::of(deployment().template("infra/access.yaml")).with("SecretsKey", secrets_key);
+    let managed = resolved("infra/access.yaml", &access, "AWS::IAM::ManagedPolicy").into_values();
+    let nested = files_from("infra/access.yaml").into_iter().skip(1);
+    let roles = resolved("infra/access.yaml", &access, "AWS::IAM::Role").into_values().chain(
+        nested.flat_map(|file| {
+            let family = Values::of(deployment().template(&file));
+            resolved(&file, &family, "AWS::IAM::Role").into_values()
+        }),
+    );
     let inline = roles.flat_map(|role| role["Policies"].as_array().cloned().unwrap_or_default());
     let statements = managed
         .chain(inline)
