@@ -6,5 +6,6 @@ mod family;
 mod migrated;
 mod older;
 mod older_family;
+mod older_twice;
 mod refused;
 mod shared;

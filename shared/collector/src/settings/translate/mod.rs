@@ -9,6 +9,7 @@ mod endpoints;
 mod older_service;
 mod parts;
 mod split;
+mod twice;
 
 use std::fmt;
 
@@ -109,6 +110,7 @@ pub(super) fn translate(document: &Value, families: &[&'static Family]) -> Trans
     let mut trace = Trace::default();
     if let Some(inputs) = translated.get_mut("inputs").and_then(Value::as_object_mut) {
         split::split(inputs, families, &mut trace);
+        twice::leave_working_inputs(inputs, families, &mut trace);
         for (key, input) in inputs.iter_mut() {
             let family = families.iter().find(|family| names_of_family(family).any(|name| name == key));
             if let (Some(family), Some(members)) = (family, input.as_object_mut()) {
@@ -146,6 +148,7 @@ impl InputPlace {
 
 fn translate_input(place: &InputPlace, members: &mut Map<String, Value>, trace: &mut Trace) {
     if let Some(services) = members.get_mut("services").and_then(Value::as_object_mut) {
+        twice::leave_working_services(place, services, trace);
         parts::join_parts(place, services, trace);
         for (key, value) in services.iter_mut() {
             if let (Some(service), Some(settings)) = (place.service(key), value.as_object_mut()) {

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::twice::{gives_way, is_value_off};
 use super::{InputPlace, NoteKind, Scope, Trace, is_off};
 use crate::service::{Part, Service};
 use crate::settings::keys::{
@@ -38,16 +39,11 @@ fn join_into(
     trace: &mut Trace,
 ) {
     let scope = place.scope_of(service);
-    let whole = services.keys().find(|key| place.service(key).is_some_and(|it| it.name == service.name));
-    if let Some(whole) = whole.cloned() {
-        let path_of_whole = trace.origins.place(&place.path_of_service(&whole));
-        let text = format!("is a part of `{path_of_whole}`; keep one");
-        for part in parts {
-            trace.note(scope, NoteKind::Problem, &place.path_of_service(part.name), text.clone());
-        }
-        services.retain(|key, _| !parts.iter().any(|part| part.name == key));
-        return;
-    }
+    let parts = match beside_the_whole(service, parts, place, services, trace) {
+        Beside::Parts(working) => working,
+        Beside::Whole => return,
+    };
+    let parts = parts.as_slice();
     let blocks = working_blocks(parts, place, scope, services, trace);
     let mut joined = Joined { place, service, settings: Map::new(), trace };
     for (index, block) in blocks.iter().enumerate() {
@@ -64,6 +60,48 @@ fn join_into(
         trace.note(scope, NoteKind::Translated, &first.path, text);
     }
     put(services, parts, service.name, Value::Object(settings));
+}
+
+/// Which of a service and its parts count.
+enum Beside {
+    /// These parts; the service itself is not there, or not any more.
+    Parts(Vec<&'static Part>),
+    /// The service; its parts are not there any more.
+    Whole,
+}
+
+/// Where the service is there beside its parts, what is switched off gives way; all the parts do when none works.
+fn beside_the_whole(
+    service: &'static Service,
+    parts: &[&'static Part],
+    place: &InputPlace,
+    services: &mut Map<String, Value>,
+    trace: &mut Trace,
+) -> Beside {
+    let scope = place.scope_of(service);
+    let whole = services.keys().find(|key| place.service(key).is_some_and(|it| it.name == service.name));
+    let Some(whole) = whole.cloned() else {
+        return Beside::Parts(parts.to_vec());
+    };
+    let is_off = |key: &str| services.get(key).is_some_and(is_value_off);
+    let (off, working): (Vec<_>, Vec<_>) = parts.iter().copied().partition(|part| is_off(part.name));
+    let path_of_whole = trace.origins.place(&place.path_of_service(&whole));
+    if let Some(first) = working.first().filter(|_| is_off(&whole)) {
+        let text = gives_way(&trace.origins.place(&place.path_of_service(first.name)));
+        trace.note(scope, NoteKind::Translated, &path_of_whole, text);
+        services.shift_remove(&whole);
+        return Beside::Parts(parts.to_vec());
+    }
+    for part in &off {
+        let text = gives_way(&path_of_whole);
+        trace.note(scope, NoteKind::Translated, &place.path_of_service(part.name), text);
+    }
+    for part in &working {
+        let text = format!("is a part of `{path_of_whole}`; keep one");
+        trace.note(scope, NoteKind::Problem, &place.path_of_service(part.name), text);
+    }
+    services.retain(|key, _| !parts.iter().any(|part| part.name == key));
+    Beside::Whole
 }
 
 /// What the document says of one part.
