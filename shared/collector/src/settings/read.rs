@@ -231,7 +231,7 @@ pub(crate) fn whole_number(value: &Value) -> Option<i64> {
 }
 
 /// A value in one form, however it is spelt: a number or boolean may be a text.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.trim().to_owned(),
         other => other.to_string(),

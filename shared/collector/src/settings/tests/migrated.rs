@@ -75,10 +75,10 @@ fn the_sample_for_1_7_1_becomes_two_inputs_of_today() {
     assert_eq!(
         of_one("audit.ms_365_environment: "),
         [
-            "is of version 1.x (here and in 3 more places); read as the input's `override_top_level_domain: us`"
+            "is of version 1.x (here and in 5 more places); read as the input's `override_top_level_domain: us`"
         ]
     );
-    assert_eq!(found.changes.len(), 30);
+    assert_eq!(found.changes.len(), 32);
 }
 
 #[test]
@@ -152,9 +152,10 @@ fn service_settings() -> impl Strategy<Value = Value> {
         ]),
         maybe(vec![json!(5)]),
         maybe(vec![json!(true)]),
+        prop::option::of(prop::sample::select(vec!["tag", "override_tag"])),
     );
     (start, fields).prop_map(|(start, fields)| {
-        let (enabled, period, tag_version, environment, endpoints, sliding, slots) = fields;
+        let (enabled, period, tag_version, environment, endpoints, sliding, slots, tag) = fields;
         let named = [
             ("enabled", enabled),
             ("request_period_in_seconds", period),
@@ -163,6 +164,7 @@ fn service_settings() -> impl Strategy<Value = Value> {
             ("custom_endpoints", endpoints),
             ("pull_sliding_window_timespan_period", sliding),
             ("use_time_slots_for_retrievals", slots),
+            (tag.unwrap_or("tag"), tag.map(|_| json!("my.app.all.test"))),
         ];
         let given = named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
         with(start, Value::Object(given.collect()))
@@ -170,7 +172,8 @@ fn service_settings() -> impl Strategy<Value = Value> {
 }
 
 fn documents() -> impl Strategy<Value = Value> {
-    let names: Vec<&str> = super::older_family::OLDER_NAMES.iter().map(|(name, _)| *name).collect();
+    let older = super::older_family::OLDER_NAMES.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = older.chain(["audits", "logins_v2", "profiles"]).collect();
     let services = prop::collection::btree_map(prop::sample::select(names), service_settings(), 0..8);
     services.prop_map(|services| {
         let members: Map<_, _> = services.into_iter().map(|(name, it)| (name.to_owned(), it)).collect();

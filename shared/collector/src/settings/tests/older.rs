@@ -284,6 +284,27 @@ fn endpoints_of_services_are_the_inputs_and_must_agree() {
 }
 
 #[test]
+fn endpoints_of_a_service_that_is_switched_off_move_no_other() {
+    let off = json!({"enabled": false, "ms_365_environment": "gcc_high",
+        "custom_endpoints": {"override_base_url_main": "https://else.example"}});
+    let document = version_1(json!({"scores": {}, "alerts": off}));
+    let connection = resolved(&document, "graph-scores").settings.connection;
+    assert_eq!(connection.base_url, "https://api.example.com");
+    assert!(warnings(&document, "graph-scores").iter().all(|line| line.contains("has no effect")));
+    let alone = resolved(&version_1(json!({"alerts": off})), "graph-alerts").settings.connection;
+    assert_eq!(alone.base_url, "https://else.example", "it is kept for the day on which it works");
+}
+
+#[test]
+fn endpoints_that_say_nothing_have_no_effect() {
+    for endpoints in [json!({}), json!({"override_base_url_main": null, "override_base_url_vendor": null})] {
+        let document = scores(json!({"custom_endpoints": endpoints}));
+        let text = format!("{SCORES}.custom_endpoints: is of version 1.x and has no effect");
+        assert_eq!(warnings(&document, "graph-scores"), [text]);
+    }
+}
+
+#[test]
 fn endpoints_that_disagree_or_are_wrong_are_errors_at_their_own_place() {
     let main = |url: &str| json!({"custom_endpoints": {"override_base_url_main": url}});
     let at = format!("{SCORES}.custom_endpoints");

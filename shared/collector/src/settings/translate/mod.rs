@@ -140,6 +140,11 @@ impl InputPlace {
         join(&join(&self.path, "services"), key)
     }
 
+    /// Whether this names a service, or a part of one.
+    fn has_service(&self, key: &str) -> bool {
+        self.service(key).is_some() || self.family.older.parts.iter().any(|part| part.name == key)
+    }
+
     /// The service of today that has this name.
     fn service(&self, key: &str) -> Option<&'static Service> {
         self.family.services.iter().copied().find(|it| it.name == key || it.aliases.contains(&key))
@@ -149,14 +154,18 @@ impl InputPlace {
 fn translate_input(place: &InputPlace, members: &mut Map<String, Value>, trace: &mut Trace) {
     if let Some(services) = members.get_mut("services").and_then(Value::as_object_mut) {
         twice::leave_working_services(place, services, trace);
-        parts::join_parts(place, services, trace);
-        for (key, value) in services.iter_mut() {
-            if let (Some(service), Some(settings)) = (place.service(key), value.as_object_mut()) {
-                older_service::translate(place, service, &place.path_of_service(key), settings, trace);
-            }
+    }
+    // Before parts are joined: what moves to the input is no difference between them.
+    endpoints::gather(place, members, trace);
+    let Some(services) = members.get_mut("services").and_then(Value::as_object_mut) else {
+        return;
+    };
+    parts::join_parts(place, services, trace);
+    for (key, value) in services.iter_mut() {
+        if let (Some(service), Some(settings)) = (place.service(key), value.as_object_mut()) {
+            older_service::translate(place, service, &place.path_of_service(key), settings, trace);
         }
     }
-    endpoints::gather(place, members, trace);
 }
 
 /// Whether a block says that it is switched off.
