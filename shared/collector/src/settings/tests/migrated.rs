@@ -107,14 +107,19 @@ fn what_is_beside_the_inputs_stays() {
 #[test]
 fn an_invalid_document_is_refused_with_the_problems_of_all_its_services() {
     let document = json!({"inputs": {
-        "graph": with(super::family::input(), json!({"services": {"audit": {"tagg": 1}, "alerts": {"tag": "one"}}})),
+        "graph": with(super::family::input(), json!({"services": {"audit": {"tagg": 1}, "alerts": {"tag": "one", "start_time": "soon"}}})),
         "grpah_audit": {},
     }});
     let error = migrate(&document, FAMILIES, now()).unwrap_err();
     let places: Vec<&str> = error.message.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["inputs.grpah_audit", "inputs.graph.services.audit.tagg", "inputs.graph.services.alerts.tag"]
+        [
+            "inputs.grpah_audit",
+            "inputs.graph.services.audit.tagg",
+            "inputs.graph.services.alerts.start_time",
+            "inputs.graph.services.alerts.tag"
+        ]
     );
 }
 
