@@ -47,9 +47,9 @@ pub fn resolve(
     resolve_one(&outline, Target { family, service, now }, overlay, Others::Mentioned)
 }
 
-/// Resolves every service of every family. Unlike [`resolve`], a service's result does not mention the problems of
-/// other services, because those have results of their own; what concerns the whole document (ignored keys, unknown
-/// inputs) stands in each of them.
+/// Resolves every service of every family. Unlike [`resolve`], a service's result names the place of every problem and
+/// does not mention those of other services, because they have results of their own; what concerns the whole document
+/// (ignored keys, unknown inputs) stands in each of them.
 pub fn check_all(
     document: &Value,
     families: &[&'static Family],
@@ -118,7 +118,11 @@ fn resolve_one(
     judge_unknown_names(outline, target, own_input, own_service, &mut findings);
 
     let settings = settings_of(target, own_input, own_service, overlay, &mut findings);
-    if let Some(error) = findings.error() {
+    let error = match others {
+        Others::Mentioned => findings.error(),
+        Others::LeftOut => findings.error_with_places(),
+    };
+    if let Some(error) = error {
         return Err(error);
     }
     let mut warnings = Vec::new();

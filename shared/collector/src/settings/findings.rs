@@ -97,9 +97,20 @@ impl Findings {
         if self.problems.is_empty() {
             return None;
         }
+        Some(self.error_of(self.problems.iter().map(ToString::to_string)))
+    }
+
+    /// The same with the place of each, also where a published sentence has none: for whoever looks at several services.
+    pub(crate) fn error_with_places(&self) -> Option<Error> {
+        if self.problems.is_empty() {
+            return None;
+        }
+        Some(self.error_of(self.problems.iter().map(Problem::with_place)))
+    }
+
+    fn error_of(&self, lines: impl Iterator<Item = String>) -> Error {
         let only_future_starts = self.problems.iter().all(|problem| problem.kind == Kind::FutureStart);
         let number = if only_future_starts { code::START_IN_FUTURE } else { code::SETTINGS };
-        let lines: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
-        Some(Error::new(ErrorType::InitVariablesError, number, lines.join("\n")))
+        Error::new(ErrorType::InitVariablesError, number, lines.collect::<Vec<_>>().join("\n"))
     }
 }

@@ -149,13 +149,16 @@ pub(super) fn of_service(service: &Service) -> Vec<&'static Setting> {
     settings
 }
 
-/// The known key that looks most like `key`, whatever the case of its letters: few slips, and a common beginning.
+/// The known key that looks most like `key`, whatever the case of its letters: few slips, and a common beginning. One that
+/// only goes on where `key` ends was probably meant.
 pub(crate) fn nearest<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = key.to_lowercase();
     let likeness = |candidate: &str| {
         let candidate_lower = candidate.to_lowercase();
+        let is_cut_short = lower.len() > 3 && candidate_lower.starts_with(&lower);
         strsim::normalized_damerau_levenshtein(&lower, &candidate_lower)
             + strsim::jaro_winkler(&lower, &candidate_lower)
+            + if is_cut_short { 1.0 } else { 0.0 }
     };
     known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }

@@ -13,6 +13,7 @@ use super::findings::Findings;
 use super::keys::{self, CREDENTIALS, IGNORED_INSIDE, RESET, START_TIME, Setting, TIME_DELTA};
 use super::outline::{Outline, names_of_family};
 use super::read::{join, whole_number};
+use super::service_block::WITHOUT_START;
 use super::translate::{NoteKind, Origins, translate};
 use crate::error::{Error, ErrorType, code};
 use crate::service::Family;
@@ -141,6 +142,9 @@ fn rename_services(
             continue;
         };
         if let Some(settings) = value.as_object_mut() {
+            if service.query.is_snapshot() {
+                leave_out_start(&path, settings, changes);
+            }
             settle_start(&path, settings, now, changes);
             rename_settings(&path, settings, &keys::of_service(service), changes);
         }
@@ -153,6 +157,17 @@ fn rename_services(
         }
         services.insert(service.name.to_owned(), value);
     }
+}
+
+/// What reads the whole list each time starts nowhere, and each reading would say so.
+fn leave_out_start(path: &str, settings: &mut Map<String, Value>, changes: &mut Changes<'_>) {
+    settings.retain(|key, value| {
+        let is_start = (START_TIME.is_spelt(key) || key == TIME_DELTA.name) && !value.is_null();
+        if is_start {
+            changes.note(&join(path, key), &format!("is left out; it {WITHOUT_START}"));
+        }
+        !is_start
+    });
 }
 
 /// A start in days becomes an instant; a restart has been made, or will be by another start.

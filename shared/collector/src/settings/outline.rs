@@ -86,7 +86,7 @@ impl<'a> Outline<'a> {
         match members.get("inputs") {
             Some(Value::Object(inputs)) => {
                 for (key, value) in inputs {
-                    outline.input(key, value, families);
+                    outline.input(key, value, families, &translation.origins);
                 }
             }
             Some(other) => {
@@ -148,7 +148,7 @@ impl<'a> Outline<'a> {
         }
     }
 
-    fn input(&mut self, key: &str, value: &'a Value, families: &[&'static Family]) {
+    fn input(&mut self, key: &str, value: &'a Value, families: &[&'static Family], origins: &Origins) {
         let path = join("inputs", key);
         let Some(family) = families.iter().find(|family| names_of_family(family).any(|name| name == key))
         else {
@@ -157,16 +157,16 @@ impl<'a> Outline<'a> {
             return;
         };
         if let Some(first) = self.inputs.iter_mut().find(|input| input.family.input == family.input) {
-            let text = format!("is the same input as `{}`; keep one", first.block.path);
+            let text = format!("is the same input as `{}`; keep one", origins.place(&first.block.path));
             first.findings.problem(path, text);
             return;
         }
-        self.inputs.push(InputOutline::read(path, value, family));
+        self.inputs.push(InputOutline::read(path, value, family, origins));
     }
 }
 
 impl<'a> InputOutline<'a> {
-    fn read(path: String, value: &'a Value, family: &'static Family) -> Self {
+    fn read(path: String, value: &'a Value, family: &'static Family, origins: &Origins) -> Self {
         let mut findings = Findings::default();
         let block = Block::read(path, value, &keys::of_input(family), IGNORED_INSIDE, &mut findings);
         let presence = presence(&block, &mut findings);
@@ -182,7 +182,7 @@ impl<'a> InputOutline<'a> {
         let services = input.block.raw(&SERVICES).map(|(_, services)| services);
         if let Some(members) = services.and_then(|it| object(&services_path, it, &mut input.findings)) {
             for (key, member) in members {
-                input.service(&services_path, key, member);
+                input.service(&services_path, key, member, origins);
             }
         }
         input
@@ -199,7 +199,7 @@ impl<'a> InputOutline<'a> {
         working.filter(|outline| outline.service.rate.budget == budget).count()
     }
 
-    fn service(&mut self, services_path: &str, key: &str, value: &'a Value) {
+    fn service(&mut self, services_path: &str, key: &str, value: &'a Value, origins: &Origins) {
         let path = join(services_path, key);
         let known = self.family.services;
         let Some(service) =
@@ -210,7 +210,7 @@ impl<'a> InputOutline<'a> {
             return;
         };
         if let Some(first) = self.services.iter_mut().find(|outline| outline.service.name == service.name) {
-            let text = format!("is the same service as `{}`; keep one", first.block.path);
+            let text = format!("is the same service as `{}`; keep one", origins.place(&first.block.path));
             first.findings.problem(path, text);
             return;
         }

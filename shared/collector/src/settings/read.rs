@@ -218,22 +218,50 @@ pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { shown } else { format!("{path}.{shown}") }
 }
 
-/// A whole number, given as one, as `300.0`, or as a text of digits.
+/// A whole number, given as one, as `300.0`, or as a text of either.
 pub(crate) fn whole_number(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| {
             let text = number.to_string();
             text.strip_suffix(".0")?.parse().ok()
         }),
-        Value::String(text) => text.trim().parse().ok(),
+        Value::String(text) => {
+            let digits = text.trim();
+            digits.strip_suffix(".0").unwrap_or(digits).parse().ok()
+        }
         _ => None,
     }
 }
 
 /// A value in one form, however it is spelt: a number or boolean may be a text.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.trim().to_owned(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let cases = [
+            (json!(300), Some(300)),
+            (json!(300.0), Some(300)),
+            (json!(" 300 "), Some(300)),
+            (json!("300.0"), Some(300)),
+            (json!(300.5), None),
+            (json!("300.5"), None),
+            (json!(".0"), None),
+            (json!(""), None),
+            (json!(true), None),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(whole_number(&value), expected, "{value}");
+        }
     }
 }

@@ -44,6 +44,9 @@ const MEMORY_LEAST_DEFAULT: u64 = 100_000;
 /// More would be years of the busiest feed there can be.
 const MOST_REMEMBERED: i64 = 10_000_000_000;
 
+/// What there is to say of a start that a snapshot was given.
+pub(super) const WITHOUT_START: &str = "has no effect: a snapshot reads the whole list each time";
+
 /// The longest tag that Devo's own collectors accept.
 const LONGEST_TAG: usize = 1_024;
 
@@ -68,7 +71,7 @@ pub(super) fn read(
     ServiceSettings {
         request_period: request_period.unwrap_or(default_period),
         start_time: start_time(block, is_snapshot, now, findings),
-        older_start: OlderStart { reach: reach(block, findings), mark: mark(block, findings) },
+        older_start: OlderStart { reach: reach(block, is_snapshot, findings), mark: mark(block, findings) },
         additional_filter: additional_filter(block, findings),
         override_tag: override_tag(block, findings),
         window_max: window_max.unwrap_or(service.window.max),
@@ -117,7 +120,7 @@ fn start_time(
         return None;
     }
     if is_snapshot {
-        findings.remarks.push(format!("{path}: has no effect: a snapshot reads the whole list each time"));
+        findings.remarks.push(format!("{path}: {WITHOUT_START}"));
         return None;
     }
     Some(instant)
@@ -136,7 +139,7 @@ fn snapshot_mode(block: &Block<'_>, findings: &mut Findings) -> SnapshotMode {
 }
 
 /// `override_time_delta_in_days`: how long before its first pull a fresh service starts.
-fn reach(block: &Block<'_>, findings: &mut Findings) -> Option<SignedDuration> {
+fn reach(block: &Block<'_>, is_snapshot: bool, findings: &mut Findings) -> Option<SignedDuration> {
     let days = time_delta(block, findings)?;
     if let Some(other) = [&START_TIME, &RESET].into_iter().find(|other| block.has(other)) {
         let text = format!("cannot go with `{}`; keep one", block.path_of(other));
@@ -144,6 +147,10 @@ fn reach(block: &Block<'_>, findings: &mut Findings) -> Option<SignedDuration> {
         return None;
     }
     let path = block.path_of(&TIME_DELTA);
+    if is_snapshot {
+        findings.remarks.push(format!("{path}: {WITHOUT_START}"));
+        return None;
+    }
     let today = format!("today `{}` says where", START_TIME.name);
     findings.remarks.push(format!(
         "{path}: is of version 1.x; a fresh service starts {days} days before its first pull; {today}"
@@ -187,7 +194,7 @@ fn additional_filter(block: &Block<'_>, findings: &mut Findings) -> Option<Strin
 
 /// A clause must stay inside the parentheses that are put around it. Quotes are doubled inside a literal, which is the
 /// same as ending it and beginning the next.
-fn check_clause(clause: &str) -> Result<(), &'static str> {
+pub(super) fn check_clause(clause: &str) -> Result<(), &'static str> {
     let mut depth: i64 = 0;
     let mut outside = true;
     for c in clause.chars() {

@@ -6,6 +6,8 @@ mod family;
 mod migrated;
 mod older;
 mod older_family;
+mod older_parts;
+mod older_twice;
 mod refused;
 mod shared;
 mod snapshot;

@@ -1,6 +1,7 @@
 //! The two ways a time may be written: RFC 3339, and `%Y-%m-%dT%H-%M-%SZ` as the vendor's page has it.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 
 /// How a time is to be written, for messages.
 pub(crate) const EXAMPLE: &str = "2026-11-01T00:00:00Z";
@@ -9,12 +10,18 @@ pub(crate) const EXAMPLE: &str = "2026-11-01T00:00:00Z";
 pub(crate) fn parse_instant(text: &str) -> Option<Timestamp> {
     let trimmed = text.trim();
     match Shape::of(trimmed.as_bytes())? {
-        Shape::Rfc3339 => trimmed.parse().ok(),
+        Shape::Rfc3339 => trimmed.parse().ok().or_else(|| end_of_time(trimmed)),
         Shape::Dashes => {
             let (date, time) = trimmed.split_once('T')?;
             format!("{date}T{}", time.replace('-', ":")).parse().ok()
         }
     }
+}
+
+/// The last hours of the year 9999, which some write for "never", lie beyond the last instant there is.
+fn end_of_time(text: &str) -> Option<Timestamp> {
+    let is_a_date = text.get(..19)?.parse::<DateTime>().is_ok();
+    (is_a_date && text.starts_with("9999-12-3")).then_some(Timestamp::MAX)
 }
 
 /// How a text is laid out. The parser behind it takes more than these two (week dates, bracketed zones, hours alone).
@@ -72,6 +79,9 @@ mod tests {
             ("2026-11-01T12:30:45.000Z", noon),
             ("2026-11-01T14:30:45+02:00", noon),
             ("2026-11-01T12-30-45Z", noon),
+            ("9999-12-31T23:59:59.999Z", Some(Timestamp::MAX)),
+            ("9999-12-31T23:59:61Z", None),
+            ("9999-12-32T23:59:59Z", None),
             ("2026-11-01T12:30:45", None),
             ("2026-11-01T12-30-45", None),
             ("2026-11-01T12-30-45.5Z", None),

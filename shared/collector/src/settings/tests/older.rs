@@ -34,15 +34,16 @@ fn the_sample_for_1_7_1_loads_and_each_translation_is_told_once() {
         assert_eq!(settings.connection.login_url, "https://login.example.us");
         assert_eq!(settings.connection.scope, "https://api.example.us/.default");
         assert_eq!(settings.request_period, SignedDuration::from_secs(600));
-        assert_eq!(settings.start_time, Some("2026-11-10T00:00:00Z".parse().unwrap()));
+        let start = (name != "profile").then(|| "2026-11-10T00:00:00Z".parse().unwrap());
+        assert_eq!(settings.start_time, start);
         assert_eq!(settings.older_start, OlderStart { reach: None, mark: Some("2026-11-01".to_owned()) });
         for key in ["custom_endpoints", "ms_365_environment", "reset_persistence_auth"] {
             let told = found.warnings.iter().filter(|line| line.contains(&format!("{key}: "))).count();
             assert_eq!(told, 1, "{name}: {key}: {:?}", found.warnings);
         }
         let of_its_own = match name {
-            "scores" => 2,
-            "alerts" | "profile" | "login_robots" | "login_services" | "login_machines" => 1,
+            "scores" | "profile" => 2,
+            "alerts" | "login_robots" | "login_services" | "login_machines" => 1,
             _ => 0,
         };
         assert_eq!(found.warnings.len(), 4 + of_its_own, "{name}: {:?}", found.warnings);
@@ -280,6 +281,27 @@ fn endpoints_of_services_are_the_inputs_and_must_agree() {
         of_audit.base_url, "https://api.example.com",
         "each heir has the endpoints of its own services"
     );
+}
+
+#[test]
+fn endpoints_of_a_service_that_is_switched_off_move_no_other() {
+    let off = json!({"enabled": false, "ms_365_environment": "gcc_high",
+        "custom_endpoints": {"override_base_url_main": "https://else.example"}});
+    let document = version_1(json!({"scores": {}, "alerts": off}));
+    let connection = resolved(&document, "graph-scores").settings.connection;
+    assert_eq!(connection.base_url, "https://api.example.com");
+    assert!(warnings(&document, "graph-scores").iter().all(|line| line.contains("has no effect")));
+    let alone = resolved(&version_1(json!({"alerts": off})), "graph-alerts").settings.connection;
+    assert_eq!(alone.base_url, "https://else.example", "it is kept for the day on which it works");
+}
+
+#[test]
+fn endpoints_that_say_nothing_have_no_effect() {
+    for endpoints in [json!({}), json!({"override_base_url_main": null, "override_base_url_vendor": null})] {
+        let document = scores(json!({"custom_endpoints": endpoints}));
+        let text = format!("{SCORES}.custom_endpoints: is of version 1.x and has no effect");
+        assert_eq!(warnings(&document, "graph-scores"), [text]);
+    }
 }
 
 #[test]

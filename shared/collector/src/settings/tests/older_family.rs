@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::family::{CLOUDS, now, service};
-use crate::service::{Family, Older, Part, Service};
+use crate::service::{Family, Older, Part, Query, Service};
 use crate::settings::document::{Resolved, resolve};
 
 pub(super) static AUDIT: Family = Family {
@@ -41,7 +41,10 @@ static LOGINS_V2: Service = service("graph_audit", "logins_v2", &[], "graph-logi
 static ALERTS: Service = service("graph_security", "alerts", &[], "graph-alerts", "s");
 static ALERTS_V2: Service = service("graph_security", "alerts_v2", &[], "graph-alerts-v2", "s");
 static SCORES: Service = service("graph_security", "scores", &[], "graph-scores", "s");
-static PROFILES: Service = service("graph_security", "profiles", &["profile"], "graph-profiles", "s");
+static PROFILES: Service = Service {
+    query: Query::Snapshot { path: "/v1.0/profiles" },
+    ..service("graph_security", "profiles", &["profile"], "graph-profiles", "s")
+};
 
 const fn part(name: &'static str, value: &'static str) -> Part {
     Part { name, service: "logins_v2", member: "types", value }
@@ -116,7 +119,13 @@ pub(super) fn sample_2_0_0() -> Value {
             "override_scope_value": "https://api.example.us/.default"}),
     );
     let with_services = |names: [&str; 4]| {
-        let services: Map<_, _> = names.iter().map(|name| ((*name).to_owned(), service.clone())).collect();
+        let mut services: Map<_, _> =
+            names.iter().map(|name| ((*name).to_owned(), service.clone())).collect();
+        if let Some(snapshot) = services.get_mut("profiles").and_then(Value::as_object_mut) {
+            snapshot.retain(|key, _| {
+                !["start_time_in_utc", "override_query_window_max_seconds"].contains(&key.as_str())
+            });
+        }
         super::family::with(input.clone(), json!({"services": services}))
     };
     json!({"inputs": {

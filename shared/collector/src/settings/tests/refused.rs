@@ -87,6 +87,20 @@ fn two_spellings_of_one_thing_must_agree() {
 }
 
 #[test]
+fn a_key_that_is_cut_short_names_the_one_that_goes_on() {
+    for (key, nearest) in [
+        ("request_period", "request_period_in_seconds"),
+        ("override_query_window", "override_query_window_max_seconds"),
+        ("override_lookback", "override_lookback_in_seconds"),
+        ("start_time_in", "start_time_in_utc"),
+        ("tagg", "tag"),
+    ] {
+        let place = format!("inputs.audit_logs.services.changes.{key}");
+        check(&changes(json!({key: 1})), &place, &format!("the nearest known one is `{nearest}`"));
+    }
+}
+
+#[test]
 fn an_id_is_required_and_has_few_characters() {
     for (id, text) in [
         (json!(null), "is missing"),

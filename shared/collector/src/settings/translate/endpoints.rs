@@ -1,10 +1,11 @@
 //! Hosts, login and audience: today they are the input's; older documents have them in the services too.
 //!
 //! Every place that says something makes a claim about a setting of the input. Claims that differ are a problem, because
-//! one input has one of each. A service that is switched off is heard only where nobody else says anything.
+//! one input has one of each. A service that is switched off is heard only where none works: it moves no other.
 
 use serde_json::{Map, Value};
 
+use super::twice::is_value_off;
 use super::{InputPlace, NoteKind, Trace, is_off};
 use crate::settings::keys::{
     BASE_URL, CUSTOM_ENDPOINTS, ENVIRONMENT_OF_365, LOGIN_URL, SCOPE, Setting, TOP_LEVEL_DOMAIN, VENDOR_URLS,
@@ -52,13 +53,16 @@ pub(super) fn gather(place: &InputPlace, members: &mut Map<String, Value>, trace
     }
     if let Some(services) = members.get_mut("services").and_then(Value::as_object_mut) {
         for (key, value) in services.iter_mut() {
-            if let (Some(_), Some(settings)) = (place.service(key), value.as_object_mut()) {
+            if let (true, Some(settings)) = (place.has_service(key), value.as_object_mut()) {
                 let path = place.path_of_service(key);
                 let claimant = if is_off(settings) { Claimant::SwitchedOff } else { Claimant::Working };
                 gathered.take_older(place, &path, settings, claimant, trace);
                 gathered.take_moved(place, &path, settings, claimant, trace);
             }
         }
+    }
+    if has_working_service(place, members) {
+        gathered.claims.retain(|claim| claim.claimant != Claimant::SwitchedOff);
     }
     gathered.claims.sort_by_key(|claim| claim.claimant);
     gathered.tell(place, trace);
@@ -67,6 +71,12 @@ pub(super) fn gather(place: &InputPlace, members: &mut Map<String, Value>, trace
             gathered.claims.iter().filter(|claim| claim.setting.name == setting.name).collect();
         settle(place, setting, &claims, members, trace);
     }
+}
+
+fn has_working_service(place: &InputPlace, members: &Map<String, Value>) -> bool {
+    let services = members.get("services").and_then(Value::as_object);
+    let mut known = services.into_iter().flatten().filter(|(key, _)| place.has_service(key));
+    known.any(|(_, value)| !is_value_off(value))
 }
 
 impl Gathered {
@@ -120,7 +130,7 @@ impl Gathered {
         for (key, url) in endpoints {
             let at = join(&path, &key);
             if VENDOR_URLS.contains(&key.as_str()) {
-                self.has_vendor_urls = true;
+                self.has_vendor_urls |= !url.is_null();
             } else if let Some(setting) = MOVABLE.into_iter().find(|setting| setting.is_spelt(&key)) {
                 if !url.is_null() {
                     self.claims.push(Claim { setting, claimant, path: at, value: url });
@@ -161,7 +171,7 @@ impl Gathered {
     /// One note for the whole input, whatever number of services repeats it.
     fn tell(&self, place: &InputPlace, trace: &mut Trace) {
         if let Some(first) = self.custom_endpoints.first() {
-            let mut names: Vec<String> = MOVABLE
+            let names: Vec<String> = MOVABLE
                 .into_iter()
                 .filter(|it| {
                     let is_of_custom = |claim: &&Claim| {
@@ -172,12 +182,12 @@ impl Gathered {
                 .map(|it| format!("`{}`", it.name))
                 .collect();
             let vendors = if self.has_vendor_urls { "; URLs of single vendors have no effect" } else { "" };
-            if names.is_empty() {
-                names.push("nothing".to_owned());
-            }
             let repeated = repeated(&self.custom_endpoints);
-            let text =
-                format!("is of version 1.x{repeated}; read as the input's {}{vendors}", names.join(", "));
+            let text = if names.is_empty() {
+                format!("is of version 1.x{repeated} and has no effect")
+            } else {
+                format!("is of version 1.x{repeated}; read as the input's {}{vendors}", names.join(", "))
+            };
             trace.note(place.scope(), NoteKind::Translated, first, text);
         }
         if let Some(first) = self.environments.first() {
@@ -187,10 +197,11 @@ impl Gathered {
                     && self.environments.contains(&claim.path)
             });
             let repeated = repeated(&self.environments);
-            let meaning = if is_government {
-                format!("read as the input's `{}: {GOVERNMENT}`", TOP_LEVEL_DOMAIN.name)
-            } else {
-                "the public cloud is the default".to_owned()
+            let is_heard = self.claims.iter().any(|claim| self.environments.contains(&claim.path));
+            let meaning = match (is_heard, is_government) {
+                (false, _) => "has no effect".to_owned(),
+                (true, true) => format!("read as the input's `{}: {GOVERNMENT}`", TOP_LEVEL_DOMAIN.name),
+                (true, false) => "the public cloud is the default".to_owned(),
             };
             let text = format!("is of version 1.x{repeated}; {meaning}");
             trace.note(place.scope(), NoteKind::Translated, first, text);

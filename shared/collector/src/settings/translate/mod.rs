@@ -9,6 +9,7 @@ mod endpoints;
 mod older_service;
 mod parts;
 mod split;
+mod twice;
 
 use std::fmt;
 
@@ -109,6 +110,7 @@ pub(super) fn translate(document: &Value, families: &[&'static Family]) -> Trans
     let mut trace = Trace::default();
     if let Some(inputs) = translated.get_mut("inputs").and_then(Value::as_object_mut) {
         split::split(inputs, families, &mut trace);
+        twice::leave_working_inputs(inputs, families, &mut trace);
         for (key, input) in inputs.iter_mut() {
             let family = families.iter().find(|family| names_of_family(family).any(|name| name == key));
             if let (Some(family), Some(members)) = (family, input.as_object_mut()) {
@@ -138,6 +140,11 @@ impl InputPlace {
         join(&join(&self.path, "services"), key)
     }
 
+    /// Whether this names a service, or a part of one.
+    fn has_service(&self, key: &str) -> bool {
+        self.service(key).is_some() || self.family.older.parts.iter().any(|part| part.name == key)
+    }
+
     /// The service of today that has this name.
     fn service(&self, key: &str) -> Option<&'static Service> {
         self.family.services.iter().copied().find(|it| it.name == key || it.aliases.contains(&key))
@@ -146,14 +153,19 @@ impl InputPlace {
 
 fn translate_input(place: &InputPlace, members: &mut Map<String, Value>, trace: &mut Trace) {
     if let Some(services) = members.get_mut("services").and_then(Value::as_object_mut) {
-        parts::join_parts(place, services, trace);
-        for (key, value) in services.iter_mut() {
-            if let (Some(service), Some(settings)) = (place.service(key), value.as_object_mut()) {
-                older_service::translate(place, service, &place.path_of_service(key), settings, trace);
-            }
+        twice::leave_working_services(place, services, trace);
+    }
+    // Before parts are joined: what moves to the input is no difference between them.
+    endpoints::gather(place, members, trace);
+    let Some(services) = members.get_mut("services").and_then(Value::as_object_mut) else {
+        return;
+    };
+    parts::join_parts(place, services, trace);
+    for (key, value) in services.iter_mut() {
+        if let (Some(service), Some(settings)) = (place.service(key), value.as_object_mut()) {
+            older_service::translate(place, service, &place.path_of_service(key), settings, trace);
         }
     }
-    endpoints::gather(place, members, trace);
 }
 
 /// Whether a block says that it is switched off.

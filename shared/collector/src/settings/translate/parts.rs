@@ -1,17 +1,19 @@
 //! Services of version 1.x that are parts of one of today's: they become that one, limited to the parts there are.
 //!
 //! Where the parts say different things, the one service takes what loses nothing: the shorter period, the earlier
-//! start. Anything else that differs cannot be said of one service and is a problem.
+//! start, a restart when any of them asks for one. Anything else that differs cannot be said of one service and is a problem.
 
 use serde_json::{Map, Value};
 
+use super::twice::{gives_way, is_value_off};
 use super::{InputPlace, NoteKind, Scope, Trace, is_off};
 use crate::service::{Part, Service};
 use crate::settings::keys::{
-    ADDITIONAL_FILTER, CUSTOM_ENDPOINTS, ENVIRONMENT_OF_365, IGNORED_INSIDE, REQUEST_PERIOD, RESET,
-    SLIDING_WINDOW, START_TIME, TAG_VERSION, TIME_DELTA,
+    ADDITIONAL_FILTER, IGNORED_INSIDE, REQUEST_PERIOD, RESET, SLIDING_WINDOW, START_TIME, TAG_VERSION,
+    TIME_DELTA, of_service,
 };
-use crate::settings::read::{join, kind_of, whole_number};
+use crate::settings::read::{join, kind_of, plain, whole_number};
+use crate::settings::service_block::check_clause;
 use crate::settings::times::parse_instant;
 
 /// Puts one service in the place of its parts.
@@ -38,17 +40,15 @@ fn join_into(
     trace: &mut Trace,
 ) {
     let scope = place.scope_of(service);
-    let whole = services.keys().find(|key| place.service(key).is_some_and(|it| it.name == service.name));
-    if let Some(whole) = whole.cloned() {
-        let path_of_whole = trace.origins.place(&place.path_of_service(&whole));
-        let text = format!("is a part of `{path_of_whole}`; keep one");
-        for part in parts {
-            trace.note(scope, NoteKind::Problem, &place.path_of_service(part.name), text.clone());
-        }
-        services.retain(|key, _| !parts.iter().any(|part| part.name == key));
-        return;
+    let parts = match beside_the_whole(service, parts, place, services, trace) {
+        Beside::Parts(working) => working,
+        Beside::Whole => return,
+    };
+    let parts = parts.as_slice();
+    let mut blocks = working_blocks(parts, place, scope, services, trace);
+    for block in &mut blocks {
+        block.take_names_of_today(service, scope, trace);
     }
-    let blocks = working_blocks(parts, place, scope, services, trace);
     let mut joined = Joined { place, service, settings: Map::new(), trace };
     for (index, block) in blocks.iter().enumerate() {
         let earlier = blocks.get(..index).unwrap_or_default();
@@ -66,11 +66,73 @@ fn join_into(
     put(services, parts, service.name, Value::Object(settings));
 }
 
+/// Which of a service and its parts count.
+enum Beside {
+    /// These parts; the service itself is not there, or not any more.
+    Parts(Vec<&'static Part>),
+    /// The service; its parts are not there any more.
+    Whole,
+}
+
+/// Where the service is there beside its parts, what is switched off gives way; all the parts do when none works.
+fn beside_the_whole(
+    service: &'static Service,
+    parts: &[&'static Part],
+    place: &InputPlace,
+    services: &mut Map<String, Value>,
+    trace: &mut Trace,
+) -> Beside {
+    let scope = place.scope_of(service);
+    let whole = services.keys().find(|key| place.service(key).is_some_and(|it| it.name == service.name));
+    let Some(whole) = whole.cloned() else {
+        return Beside::Parts(parts.to_vec());
+    };
+    let is_off = |key: &str| services.get(key).is_some_and(is_value_off);
+    let (off, working): (Vec<_>, Vec<_>) = parts.iter().copied().partition(|part| is_off(part.name));
+    let path_of_whole = trace.origins.place(&place.path_of_service(&whole));
+    if let Some(first) = working.first().filter(|_| is_off(&whole)) {
+        let text = gives_way(&trace.origins.place(&place.path_of_service(first.name)));
+        trace.note(scope, NoteKind::Translated, &path_of_whole, text);
+        services.shift_remove(&whole);
+        return Beside::Parts(parts.to_vec());
+    }
+    for part in &off {
+        let text = gives_way(&path_of_whole);
+        trace.note(scope, NoteKind::Translated, &place.path_of_service(part.name), text);
+    }
+    for part in &working {
+        let text = format!("is a part of `{path_of_whole}`; keep one");
+        trace.note(scope, NoteKind::Problem, &place.path_of_service(part.name), text);
+    }
+    services.retain(|key, _| !parts.iter().any(|part| part.name == key));
+    Beside::Whole
+}
+
 /// What the document says of one part.
 struct Block {
     part: &'static Part,
     path: String,
     settings: Map<String, Value>,
+}
+
+impl Block {
+    /// Gives settings the names of today, so that two spellings are no difference between parts. One that is there twice
+    /// stays as it is: whoever reads it says so.
+    fn take_names_of_today(&mut self, service: &'static Service, scope: Scope, trace: &mut Trace) {
+        let known = of_service(service);
+        let written = std::mem::take(&mut self.settings);
+        for (key, value) in &written {
+            let setting = known.iter().find(|setting| setting.is_spelt(key));
+            let only = setting.filter(|it| written.keys().filter(|other| it.is_spelt(other)).count() == 1);
+            let name = only.map_or(key.as_str(), |setting| setting.name);
+            if name != key {
+                let (path, text) = (join(&self.path, key), format!("is `{name}` today"));
+                trace.note(scope, NoteKind::Moved, &path, text);
+                trace.origins.add(join(&self.path, name), &path);
+            }
+            self.settings.insert(name.to_owned(), value.clone());
+        }
+    }
 }
 
 /// The parts that work; all of them when none does.
@@ -116,7 +178,7 @@ impl Joined<'_> {
             let chosen = match known {
                 None if earlier.is_empty() || may_be_of_one_part(key) => Some(value.clone()),
                 None => None,
-                Some(known) if known == value => continue,
+                Some(known) if plain(known) == plain(value) => continue,
                 Some(known) => lossless(key, known, value),
             };
             let Some(chosen) = chosen else {
@@ -147,15 +209,20 @@ impl Joined<'_> {
     }
 }
 
-/// Settings that loosen or move with the whole input; that one part lacks them is no contradiction.
+/// Settings that loosen, or say nothing of the whole; that one part lacks them is no contradiction.
 fn may_be_of_one_part(key: &str) -> bool {
-    let moving = [CUSTOM_ENDPOINTS, ENVIRONMENT_OF_365, SLIDING_WINDOW, TAG_VERSION, "enabled"];
+    let without_weight = [SLIDING_WINDOW, TAG_VERSION, "enabled"];
     let loosening = [&REQUEST_PERIOD, &START_TIME, &TIME_DELTA, &RESET];
-    moving.contains(&key) || IGNORED_INSIDE.contains(&key) || loosening.iter().any(|it| it.is_spelt(key))
+    without_weight.contains(&key)
+        || IGNORED_INSIDE.contains(&key)
+        || loosening.iter().any(|it| it.is_spelt(key))
 }
 
 /// The one of two values with which nothing is lost.
 fn lossless(key: &str, one: &Value, other: &Value) -> Option<Value> {
+    if RESET.is_spelt(key) {
+        return Some(Value::from(format!("{}, {}", plain(one), plain(other))));
+    }
     let is_first_better = if REQUEST_PERIOD.is_spelt(key) {
         whole_number(one)? <= whole_number(other)?
     } else if TIME_DELTA.is_spelt(key) {
@@ -177,11 +244,15 @@ fn limit(settings: &mut Map<String, Value>, blocks: &[Block]) {
     let of_parts = format!("{}/any(t: {})", first.part.member, values.join(" or "));
     let filter = match settings.get(ADDITIONAL_FILTER.name) {
         None | Some(Value::Null) => of_parts,
-        Some(Value::String(own)) => format!("({of_parts}) and ({own})"),
+        Some(Value::String(own)) if is_sound_clause(own) => format!("({of_parts}) and ({own})"),
         // Whoever reads it says what is wrong with it.
         Some(_) => return,
     };
     settings.insert(ADDITIONAL_FILTER.name.to_owned(), Value::from(filter));
+}
+
+fn is_sound_clause(clause: &str) -> bool {
+    !clause.trim().is_empty() && check_clause(clause).is_ok()
 }
 
 /// Puts the service where the first of its parts was.

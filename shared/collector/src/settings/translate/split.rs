@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{NoteKind, Scope, Trace, replace};
+use super::twice::{gives_way, is_value_off};
+use super::{NoteKind, Scope, Trace, is_off, replace};
 use crate::service::Family;
 use crate::settings::outline::names_of_family;
 use crate::settings::read::{join, unknown_key};
@@ -54,6 +55,11 @@ fn split_one(inputs: &mut Map<String, Value>, key: &str, heirs: &[&'static Famil
     if is_without {
         shares.extend(heirs.first().map(|heir| (*heir, Map::new())));
     }
+    for (heir, _) in &shares {
+        settle_twice(heir, key, inputs, trace);
+    }
+    // An older input that is switched off is nobody's beside its heirs.
+    shares.retain(|(heir, _)| !(is_off(&members) && is_there(heir, inputs)));
     tell_split(&path, &shares, inputs, trace);
     let parts = shares.into_iter().filter(|(heir, _)| !is_there(heir, inputs)).map(|(heir, share)| {
         let mut input = members.clone();
@@ -64,6 +70,20 @@ fn split_one(inputs: &mut Map<String, Value>, key: &str, heirs: &[&'static Famil
     });
     let parts = parts.collect();
     give(inputs, key, parts, trace);
+}
+
+/// Of an older input and one of its heirs that is there too, the one that is switched off gives way.
+fn settle_twice(heir: &'static Family, key: &str, inputs: &mut Map<String, Value>, trace: &mut Trace) {
+    let scope = Scope { input: heir.input, service: None };
+    let (older, newer) = (join("inputs", key), join("inputs", heir.input));
+    match (inputs.get(key).is_some_and(is_value_off), inputs.get(heir.input).map(is_value_off)) {
+        (true, Some(_)) => trace.note(scope, NoteKind::Translated, &older, gives_way(&newer)),
+        (false, Some(true)) => {
+            inputs.shift_remove(heir.input);
+            trace.note(scope, NoteKind::Translated, &newer, gives_way(&older));
+        }
+        (false, Some(false)) | (_, None) => {}
+    }
 }
 
 /// One note for each heir. An input of today that is there beside the older one has its share already.
