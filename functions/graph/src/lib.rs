@@ -105,4 +105,4 @@ const WINDOW: WindowRule = WindowRule {
 
 /// There are many sign-ins, and reading many of them again every few minutes is dear: what is later than this, above all
 /// those that are not interactive, is the late sweep's.
-const SIGN_IN_WINDOW: WindowRule = WindowRule { lookback: SignedDuration::from_mins(30), ..WINDOW };
+const SIGN_IN_WINDOW: WindowRule = WindowRule { lookback: SignedDuration::from_mins(15), ..WINDOW };

@@ -191,6 +191,9 @@ pub struct Checkpoint {
     /// From there on something was missing in the API's answers: it is read again until nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed_from_in_utc: Option<Timestamp>,
+    /// Since when the first part of that is asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed_since_in_utc: Option<Timestamp>,
     /// When the first fresh window of the last cycle was read (see `window`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_since_in_utc: Option<Timestamp>,
@@ -296,6 +299,7 @@ impl Checkpoint {
         self.last_event_time_in_utc = None;
         self.complete_to_in_utc = None;
         self.owed_from_in_utc = None;
+        self.owed_since_in_utc = None;
         self.fresh_since_in_utc = None;
         self.walk = Walk::default();
         self.late_sweep = LateSweep::default();

@@ -376,7 +376,7 @@ impl Memory {
             }));
             return writes;
         }
-        self.versions.merge(&self.space)
+        self.versions.merge(&self.space, version)
     }
 }
 

@@ -134,14 +134,17 @@ pub struct Picked<'a> {
     pub event_time: Option<&'a [u8]>,
     /// The member that the tag depends on, raw.
     pub route: Option<&'a [u8]>,
-    /// The id whose versions are compared, raw; none where it is null.
+    /// The id whose versions are compared, raw; none where it is null or empty.
     pub id: Option<&'a [u8]>,
 }
+
+/// What stands in the place of an id where there is none: all such records would be versions of one.
+const NO_IDS: [&[u8]; 2] = [b"null", b"\"\""];
 
 impl<'a> Picked<'a> {
     /// Names what was picked by [`paths`].
     pub fn new(picked: [Option<&'a [u8]>; MAX_PICKS]) -> Self {
-        Self { event_time: picked[0], route: picked[1], id: picked[2].filter(|raw| *raw != b"null") }
+        Self { event_time: picked[0], route: picked[1], id: picked[2].filter(|raw| !NO_IDS.contains(raw)) }
     }
 }
 

@@ -74,10 +74,11 @@ impl Outlook {
         now: Timestamp,
     ) -> Self {
         let rule = &settings.service.window;
-        let has_windows = !settings.service.query.has_no_listing();
         Self {
             lag_beyond_period_seconds: standing.lag_beyond(settings.request_period, now),
-            edge_hours: standing.edge_hours(rule.retention, now).filter(|_| has_windows),
+            edge_hours: standing
+                .edge_hours(rule.retention, now)
+                .filter(|_| settings.service.query.has_windows()),
             quota_used_percent,
         }
     }

@@ -144,6 +144,11 @@ impl Query {
         matches!(self, Self::Snapshot { .. })
     }
 
+    /// Whether it is asked for by windows of time, so that those of the past can be asked for again.
+    pub fn has_windows(&self) -> bool {
+        !self.has_no_listing() && !self.is_snapshot()
+    }
+
     /// Whether positions are instants at which content became available, and not the records' own times.
     pub fn is_content(&self) -> bool {
         matches!(self, Self::Content { .. })

@@ -2,12 +2,17 @@
 
 use collector::run::Invocation;
 use collector::service::{Bounds, Paging, Period, Query, Rate, SameBy, Service, Tag, WindowRule};
-use collector::settings::{Connection, Credential, MemoryLimits, OlderStart, RequestRate, Settings};
+use collector::settings::{
+    Connection, Credential, MemoryLimits, OlderStart, RequestRate, Settings, SnapshotMode,
+};
 use collector::story::Identity;
 use jiff::{SignedDuration, Timestamp};
 
 /// A time-based service: event time in `time`, tag by `kind`.
-pub static SERVICE: Service = Service {
+pub static SERVICE: Service = THINGS;
+
+/// What services of records with a time have in common.
+const THINGS: Service = Service {
     input: "test_input",
     name: "things",
     aliases: &[],
@@ -68,6 +73,42 @@ pub fn settings() -> Settings {
         rate: RequestRate { requests: 1_000_000, per: SignedDuration::from_secs(1) },
         memory: None,
         feeds: Vec::new(),
+    }
+}
+
+/// Alerts that change: the time of change is the event time, and alone makes no new version.
+pub static ALERTS: Service = Service {
+    name: "alerts",
+    function: "test-alerts",
+    same_by: SameBy::LastVersion { id: &["id"], ignoring: Some("time") },
+    tag: Tag::Fixed("my.app.alerts.{env}"),
+    ..THINGS
+};
+
+/// An inventory: the whole list each time.
+pub static INVENTORY: Service = Service {
+    name: "inventory",
+    function: "test-inventory",
+    query: Query::Snapshot { path: "/v1.0/inventory" },
+    event_time: &[],
+    same_by: SameBy::LastVersion { id: &["id"], ignoring: None },
+    tag: Tag::Fixed("my.app.inventory.{env}"),
+    period: Period { default_seconds: 86_400, minimum_seconds: 60 },
+    ..THINGS
+};
+
+/// The settings of the alerts, as a document without options gives them.
+pub fn alert_settings() -> Settings {
+    Settings { service: &ALERTS, ..settings() }
+}
+
+/// The settings of the inventory, as a document without other options gives them.
+pub fn inventory_settings(mode: SnapshotMode) -> Settings {
+    Settings {
+        service: &INVENTORY,
+        request_period: SignedDuration::from_secs(INVENTORY.period.default_seconds.into()),
+        snapshot_mode: mode,
+        ..settings()
     }
 }
 

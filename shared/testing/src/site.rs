@@ -159,6 +159,14 @@ impl Seen {
         self.connections.iter().flat_map(Connection::records).map(|(_, message)| id_of(message)).collect()
     }
 
+    /// A member of each record that arrived, in their order.
+    pub fn members(&self, name: &str) -> Vec<Value> {
+        let messages = self.connections.iter().flat_map(Connection::records).map(|(_, message)| message);
+        messages
+            .map(|message| serde_json::from_str::<Value>(message).unwrap_or_default()[name].clone())
+            .collect()
+    }
+
     /// The collector's own lines that arrived, as (level, text).
     pub fn lines(&self) -> Vec<(String, String)> {
         let events = self.connections.iter().flat_map(|connection| &connection.events);
@@ -237,6 +245,7 @@ impl Site {
         self.visits += 1;
         let known_connections = self.receiver.connections().len();
         let mut source = ScriptedSource::new(&self.records, self.page_size, self.clock.now());
+        source.is_list = self.settings.service.query.is_snapshot();
         source.faults = visit.pages.into();
         source.login = visit.login;
         source.quota_used_percent = visit.quota_used_percent;
@@ -339,6 +348,16 @@ impl Site {
 pub fn thing(id: &str, time: &str) -> Emitted {
     let instant: Timestamp = time.parse().unwrap();
     record(&format!("{{\"id\":\"{id}\",\"time\":\"{time}\",\"kind\":[\"red\"]}}"), instant)
+}
+
+/// An alert in one of its versions, which was changed then.
+pub fn alert(id: &str, changed: Timestamp, state: &str) -> Emitted {
+    record(&format!("{{\"id\":\"{id}\",\"state\":\"{state}\",\"time\":\"{changed}\"}}"), changed)
+}
+
+/// A line of an inventory, which has no time.
+pub fn line(id: &str, state: &str) -> Emitted {
+    record(&format!("{{\"id\":\"{id}\",\"state\":\"{state}\"}}"), Timestamp::UNIX_EPOCH)
 }
 
 /// A record of any text, given for windows that `time` is in, visible from then on.

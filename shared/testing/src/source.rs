@@ -49,6 +49,10 @@ pub enum PageFault {
     Doubled,
     /// The page is in reverse order.
     Reversed,
+    /// The page comes, and records whose text says `silent` are missing in it, in these words.
+    Missing(&'static str),
+    /// The API is retired, in these words.
+    Retired(&'static str),
 }
 
 /// The API as one invocation sees it.
@@ -56,6 +60,8 @@ pub enum PageFault {
 pub struct ScriptedSource<'a> {
     /// Everything that is or will be there.
     pub records: &'a [Emitted],
+    /// Whether it gives all of them whatever the window, as a snapshot, in the order in which they stand there.
+    pub is_list: bool,
     /// Records of one page.
     pub page_size: usize,
     /// The present.
@@ -85,6 +91,7 @@ impl<'a> ScriptedSource<'a> {
     pub fn new(records: &'a [Emitted], page_size: usize, now: Timestamp) -> Self {
         Self {
             records,
+            is_list: false,
             page_size,
             now,
             faults: VecDeque::new(),
@@ -131,6 +138,7 @@ impl Source for ScriptedSource<'_> {
             }
             Some(PageFault::Fatal) => return Err(SourceError::Fatal(failure)),
             Some(PageFault::OutOfTime) => return Err(SourceError::OutOfTime),
+            Some(PageFault::Retired(words)) => return Err(SourceError::Retired(words.to_owned())),
             Some(PageFault::StartTooOld(minimum)) => {
                 return Err(SourceError::StartTooOld { minimum, message: "scripted".to_owned() });
             }
@@ -142,11 +150,13 @@ impl Source for ScriptedSource<'_> {
             .iter()
             .enumerate()
             .filter(|(_, record)| record.visible_from <= self.now)
-            .filter(|(_, record)| request.window.from <= record.time && record.time <= request.window.to)
+            .filter(|(_, record)| {
+                self.is_list || (request.window.from <= record.time && record.time <= request.window.to)
+            })
             .collect();
-        inside.sort_by_key(|(index, record)| (record.time, *index));
-        let place =
-            |(index, record): &(usize, &Emitted)| format!("{:020}.{index:06}", record.time.as_microsecond());
+        let order = |record: &Emitted| if self.is_list { 0 } else { record.time.as_microsecond() };
+        inside.sort_by_key(|(index, record)| (order(record), *index));
+        let place = |(index, record): &(usize, &Emitted)| format!("{:020}.{index:06}", order(record));
         let mut rest: Vec<_> = match &request.link {
             Some(link) => inside.into_iter().filter(|entry| place(entry) > *link).collect(),
             None => inside,
@@ -155,6 +165,9 @@ impl Source for ScriptedSource<'_> {
             // `!` sorts before every digit: the same place under another name.
             let next = Some(format!("{}!", request.link.clone().unwrap_or_default()));
             return Ok(Page { next, ..Page::default() });
+        }
+        if matches!(fault, Some(PageFault::Missing(_))) {
+            rest.retain(|(_, record)| !record.text.windows(6).any(|part| part == b"silent"));
         }
         let has_more = rest.len() > self.page_size;
         rest.truncate(self.page_size);
@@ -170,8 +183,13 @@ impl Source for ScriptedSource<'_> {
             Some(PageFault::Reversed) => records.reverse(),
             _ => {}
         }
+        let missing = match fault {
+            Some(PageFault::Missing(words)) => Some(words.to_owned()),
+            _ => None,
+        };
         step().await;
-        Ok(Page { records, next, warnings: self.warning.clone().into_iter().collect(), ..Page::default() })
+        let warnings = self.warning.clone().into_iter().collect();
+        Ok(Page { records, next, missing, warnings, ..Page::default() })
     }
 
     /// Its pages name no blobs: there is nothing to fetch.

@@ -75,6 +75,11 @@ impl MemoryStore {
         self.inner.lock().unwrap().rows.insert((partition.to_owned(), row.key.clone()), row);
     }
 
+    /// Removes a row, as an operator would.
+    pub fn delete(&self, partition: &str, key: &str) {
+        self.inner.lock().unwrap().rows.remove(&(partition.to_owned(), key.to_owned()));
+    }
+
     /// Removes every row whose time is over.
     pub fn expire(&self, now: Timestamp) {
         let is_kept = |row: &Row| row.expires_at.is_none_or(|instant| instant > now.as_second());

@@ -53,7 +53,7 @@ proptest! {
             }
             let mut writes = versions.rows(SPACE, number as u64, 100);
             prop_assert_eq!(writes.len(), versions.staged_rows(0));
-            writes.extend(versions.merge(SPACE));
+            writes.extend(versions.merge(SPACE, number as u64));
             store.write(&writes);
             versions.committed(SPACE, &writes);
         }
@@ -78,7 +78,7 @@ fn more_pairs_than_a_row_holds_are_spread_over_rows_and_come_back() {
     store.write(&writes);
     let cold = store.read();
     assert!((0..pairs).all(|id| cold.judge(id, id * 7, 0) == Verdict::Known));
-    assert!(cold.merge(SPACE).is_empty(), "large rows are left alone");
+    assert!(cold.merge(SPACE, 10).is_empty(), "large rows are left alone");
 }
 
 #[test]

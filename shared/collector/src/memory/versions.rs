@@ -3,10 +3,12 @@
 //! A set of hashes knows that a content was delivered once; it cannot know that another one came after it. So records that
 //! change and change back are remembered as pairs, the hash of the id and that of the content. Each commit adds a row with
 //! the pairs that it delivered, and where rows differ the newer one holds. Rows are read as a whole, about 16 bytes a record
-//! in the store and 40 in memory: these are alerts and inventories, not logs.
+//! in the store and 48 in memory: these are alerts and inventories, not logs.
 //!
 //! A row is named `versions#{space}#{version}`, the version being that of the commit that wrote it: keys sort by age. Many
-//! small neighbours become one, which takes the place of the newest of them.
+//! small neighbours become one, which takes the place of the newest of them. When a checkpoint was deleted, versions count
+//! from 1 again under another hash key: what older rows hold then meets no id of ours, but they sort behind our rows, so
+//! age is compared id by id, and no row is merged before its version is in the past.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
@@ -29,7 +31,7 @@ pub(super) const MOST_IN_ROW: usize = 16 * 1024;
 /// Rows of this many pairs or more are left alone: merging them costs more writes than it ever saves reads.
 const MERGED_BELOW: usize = 1_024;
 /// About what a pair takes in memory, in bytes.
-const HELD_BYTES: usize = 40;
+const HELD_BYTES: usize = 48;
 
 /// The versions of one key space.
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ struct Stored {
 #[derive(Debug, Clone, Copy)]
 struct Latest {
     content: u64,
+    /// Version of the commit that wrote it.
+    written: u64,
     /// Epoch seconds.
     kept_until: i64,
 }
@@ -138,11 +142,12 @@ impl Versions {
         }
     }
 
-    /// The writes that make one row of many small neighbours; empty when there is nothing to gain. It sorts where they did,
-    /// holds what is newest of theirs, and ends when the last of them would have.
-    pub(super) fn merge(&self, space: &str) -> Vec<Write> {
+    /// The writes that make one row of many small neighbours in the commit with this version; empty when there is nothing
+    /// to gain. It sorts where they did, holds what is newest of theirs, and ends when the last of them would have.
+    pub(super) fn merge(&self, space: &str, version: u64) -> Vec<Write> {
         let Some(stored) = &self.stored else { return Vec::new() };
-        let rows: Vec<(&String, &Stake)> = stored.rows.iter().collect();
+        let is_past = |(name, _): &(&String, &Stake)| number_of(name) < version;
+        let rows: Vec<(&String, &Stake)> = stored.rows.iter().take_while(is_past).collect();
         let runs = rows.chunk_by(|(_, before), (_, after)| before.pairs.is_some() == after.pairs.is_some());
         let mut small = runs.filter(|run| run.iter().all(|(_, row)| row.pairs.is_some()));
         let Some(run) = small.find(|run| run.len() >= MERGE_AT_ROWS) else { return Vec::new() };
@@ -169,20 +174,21 @@ impl Versions {
 }
 
 impl Stored {
-    /// Takes in a row that is newer than those before it, or holds nothing else than they do.
+    /// Takes in a row: of each id what was written last counts, whatever the order in which rows come.
     fn take_in(&mut self, space: &str, row: &Row) {
         let Some(version) = version_of(space, &row.key) else { return };
         let expires_at = row.expires_at.unwrap_or(i64::MAX);
         let data = row.data.clone().unwrap_or_default();
         let pairs: Vec<(u64, u64)> = data.as_chunks::<PAIR>().0.iter().map(read_pair).collect();
-        let is_newest = self.rows.last_key_value().is_none_or(|(newest, _)| newest.as_str() < version);
+        let written = number_of(version);
         for (id, content) in &pairs {
-            let latest =
-                self.latest.entry(*id).or_insert(Latest { content: *content, kept_until: expires_at });
-            if is_newest {
-                *latest = Latest { content: *content, kept_until: expires_at };
-            } else if latest.content == *content {
+            let read = Latest { content: *content, written, kept_until: expires_at };
+            let latest = self.latest.entry(*id).or_insert(read);
+            if latest.content == *content {
+                latest.written = latest.written.max(written);
                 latest.kept_until = latest.kept_until.max(expires_at);
+            } else if latest.written <= written {
+                *latest = read;
             }
         }
         let pairs = (pairs.len() < MERGED_BELOW).then_some(pairs);
@@ -196,6 +202,12 @@ fn prefix_of(space: &str) -> String {
 
 fn version_of<'k>(space: &str, key: &'k str) -> Option<&'k str> {
     key.strip_prefix(VERSIONS)?.strip_prefix(space)?.strip_prefix('#')
+}
+
+/// The version of the commit that wrote a row of this name, or the newest part of it.
+fn number_of(name: &str) -> u64 {
+    let digits = name.split(|character: char| !character.is_ascii_digit()).next();
+    digits.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn put(space: &str, version: &str, pairs: &[(u64, u64)], expires_at: i64) -> Write {

@@ -12,6 +12,7 @@ use crate::window::{Bounds, Reached, Window, complete, earlier, later, plan, who
 
 use super::Run;
 use super::backfill::Open;
+use super::lease::due_after;
 use super::sweep::Share;
 
 /// Which walk is at hand.
@@ -80,7 +81,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let left = self.walk().window()?;
         let oldest = earlier(now, self.settings.service.window.retention);
         let from = later(whole_second(oldest), SignedDuration::from_secs(1));
-        if left.to <= from {
+        if left.to <= from || self.is_overdue_snapshot(&left) {
             self.walk_mut().close();
             return None;
         }
@@ -97,12 +98,24 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Some(kept)
     }
 
+    /// A snapshot of which no page was read to its end is begun anew once the next one is due.
+    fn is_overdue_snapshot(&self, left: &Window) -> bool {
+        self.settings.service.query.is_snapshot()
+            && self.walk().next_link.is_none()
+            && due_after(left.from, self.settings.request_period) <= self.started
+    }
+
     fn warn_of_gap(&mut self, gap: Window, start: Timestamp) {
         let days = self.settings.service.window.retention.as_hours() / 24;
-        self.warn(format!(
+        let text = format!(
             "records from {} to {} cannot be had: the API keeps them for {days} days; pulling starts at {start}",
             gap.from, gap.to
-        ));
+        );
+        if self.committed.is_retired() {
+            self.gaps.push(text);
+        } else {
+            self.warn(text);
+        }
     }
 
     fn plan_window(&mut self, now: Timestamp) -> Option<Window> {
@@ -120,13 +133,20 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if let Some(gap) = planned.gap {
             self.warn_of_gap(gap, planned.window.from);
         }
+        if self.next.walk.cursor.is_none() {
+            self.forget_what_is_owed_before(planned.window.from);
+        }
         Some(planned.window)
     }
 
-    /// A snapshot has the span of an instant: that of its beginning.
+    /// A snapshot has the span of an instant: that of its beginning. One that was left half-way is followed by a fresh one
+    /// only when it began so long ago that this is due.
     fn next_snapshot(&self, now: Timestamp) -> Option<Window> {
+        let last = self.next.complete_to_in_utc.filter(|_| self.report.windows > 0);
+        let is_wanted =
+            last.is_none_or(|taken| due_after(taken, self.settings.request_period) <= self.started);
         let taken = whole_second(now);
-        (self.report.windows == 0).then_some(Window { from: taken, to: taken })
+        is_wanted.then_some(Window { from: taken, to: taken })
     }
 
     /// What limits the live windows.

@@ -51,11 +51,16 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             }
             Err(Stop::Retired(why)) => {
                 self.warn(why);
+                // Nothing is lost to it while there is nothing; the position still says what was read.
+                self.gaps.clear();
+                self.walk_mut().close();
                 Ok(Status::Retired)
             }
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Broken(error)) => return Err(self.roll_back(error, None).await),
         };
+        std::mem::take(&mut self.gaps).into_iter().for_each(|gap| self.warn(gap));
+        self.note_result(&ended);
         self.remind(self.outlook(&self.next));
         if self.is_dry() {
             self.ship_with(Vec::new()).await?;
@@ -72,7 +77,6 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                  override_bloom_filter_size to keep more"
             ));
         }
-        self.note_result(&ended);
         if self.role == Role::Own {
             self.tell_story();
         }

@@ -65,6 +65,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             pages_seen: Default::default(),
             outdated: Vec::new(),
             is_noted: false,
+            gaps: Vec::new(),
             report: Report::new(settings.service.function, &invocation.request),
             booked: Default::default(),
             story: Vec::new(),

@@ -189,6 +189,8 @@ struct Run<'a, S, K, T> {
     /// The store knows of the backfill that is asked for, so a tick will go on with it.
     is_noted: bool,
     report: Report,
+    /// Gaps that are worth a word only if the API, which was retired, gives records again.
+    gaps: Vec<String>,
     /// Counts that are in the store's ledger.
     booked: Counts,
     story: Vec<Line>,
@@ -212,7 +214,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
         let query = &self.settings.service.query;
         let is_retry = query.has_no_listing();
-        if self.invocation.request.backfill.is_some() && (is_retry || query.is_snapshot()) {
+        if self.invocation.request.backfill.is_some() && !query.has_windows() {
             return Err(backfill::refuse(self.settings));
         }
         if self.is_dry() {

@@ -38,7 +38,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Drops what was delivered before and puts the rest into the open batch, which is sent whenever it is full.
     pub(super) async fn take_records(&mut self, records: &[Bytes]) -> Result<(), Stop> {
         let wanted = paths(self.settings.service);
-        let entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted)).collect();
+        let mark = self.snapshot_mark();
+        let entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted, mark)).collect();
         let places: Vec<(Bucket, u64)> = entries.iter().map(|entry| (entry.bucket, entry.hash)).collect();
         self.load_memory(&places).await?;
         for (record, entry) in records.iter().zip(&entries) {
@@ -67,7 +68,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    fn entry(&mut self, record: &Bytes, wanted: &[&[&str]]) -> Entry {
+    fn entry(&mut self, record: &Bytes, wanted: &[&[&str]], mark: u64) -> Entry {
         let ignoring = match self.settings.service.same_by {
             SameBy::Content => None,
             SameBy::LastVersion { ignoring, .. } => ignoring,
@@ -82,7 +83,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             }
         };
         Entry {
-            hash: scanned.hash ^ self.snapshot_mark(),
+            hash: scanned.hash ^ mark,
             bucket,
             event_time,
             tag_index: self.tags.index(picked.route),

@@ -61,10 +61,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let Some(window) = self.walk().window().filter(|_| is_fair) else { return };
         let stalled = "no page came before the time was used up";
         let Some(half) = window.halved() else {
-            let seconds = window.span().as_secs();
-            self.warn(format!(
-                "{stalled}, though the query is for {seconds} s, the shortest: give the function more time"
-            ));
+            let shortest = match window.span().as_secs() {
+                0 => String::new(),
+                seconds => format!(", though the query is for {seconds} s, the shortest"),
+            };
+            self.warn(format!("{stalled}{shortest}: give the function more time"));
             return;
         };
         self.warn(format!("{stalled}: the next query is for {} s", half.span().as_secs()));
@@ -90,6 +91,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return self.narrow(window, expired);
         }
         self.walk_mut().next_link = None;
+        // Every page of it comes anew.
+        self.walk_mut().is_partial = false;
         Ok(window)
     }
 
@@ -107,7 +110,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if from <= window.from || from > now || self.restarts > MOST_RESTARTS {
             return Err(Stop::Failed(Error::new(ErrorType::PullError, code::BAD_FILTER, message)));
         }
-        let known_to = self.next.complete_to_in_utc.filter(|_| self.course.is_live());
+        let known_to = self.owed(self.reached()).complete_to.filter(|_| self.course.is_live());
         let unread = known_to.map_or(window.from, |complete| complete.max(window.from));
         let end = self.course.backfill().map_or(from, |open| open.end().min(from));
         // What a sweep cannot have any more was read in its time.
@@ -115,6 +118,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             self.warn(format!(
                 "records from {unread} to {end} cannot be had: the API keeps none that old; pulling starts at {from}"
             ));
+        }
+        if self.course.is_live() {
+            self.forget_what_is_owed_before(from);
         }
         if from > window.to {
             return Ok(Recovered::OutOfReach(Window { from: window.from, to: from }));

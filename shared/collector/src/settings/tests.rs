@@ -8,3 +8,4 @@ mod older;
 mod older_family;
 mod refused;
 mod shared;
+mod snapshot;

@@ -17,14 +17,20 @@ mod late_sweep_of_feeds;
 mod late_sweep_promise;
 mod lease;
 mod messages;
+mod missing;
+mod missing_at_random;
 mod outlook;
 mod queue;
 mod queue_at_worst;
 mod remembering;
 mod resend;
+mod retired;
+mod snapshots;
 mod start;
 mod stored;
+mod stored_versions;
 mod story;
+mod versions;
 
 /// The instant at which most of these worlds begin.
 const NOON: &str = "2026-11-20T12:00:00Z";

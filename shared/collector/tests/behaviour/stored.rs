@@ -25,7 +25,7 @@ const FORMATS: [(&str, &str); 4] = [
     ("backfill_v1", "request#"),
 ];
 
-fn path_of(name: &str) -> PathBuf {
+pub(crate) fn path_of(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"))
 }
 
@@ -34,7 +34,7 @@ fn golden(name: &str) -> Value {
 }
 
 /// Writes a file that is not there yet; one that is there is never changed.
-fn write_golden(name: &str, rows: &[Row]) {
+pub(crate) fn write_golden(name: &str, rows: &[Row]) {
     let texts: Vec<Value> = rows
         .iter()
         .map(|row| {
@@ -46,7 +46,7 @@ fn write_golden(name: &str, rows: &[Row]) {
     fs::write(path_of(name), format!("{:#}\n", Value::from(texts))).unwrap();
 }
 
-fn golden_rows(name: &str) -> Vec<Row> {
+pub(crate) fn golden_rows(name: &str) -> Vec<Row> {
     golden(name).as_array().unwrap().iter().map(row_of).collect()
 }
 
@@ -114,7 +114,7 @@ fn lived_through() -> Site {
     site
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -169,8 +169,8 @@ impl Assumptions {
                 self.busy_share * 100.0, self.busy_hours, 24.0 - self.busy_hours
             ),
             match self.look_back_minutes {
-                None => "A cycle reads again what each service's look-back says (sign-ins 30 minutes, other collections 1 hour, \
-                         Cloud Apps activities 15 minutes; feeds list their last hour again and fetch nothing twice)."
+                None => "A cycle reads again what each service's look-back says (sign-ins, Cloud Apps activities and files 15 minutes, other \
+                         collections 1 hour; feeds list their last hour again and fetch nothing twice)."
                     .to_owned(),
                 Some(minutes) => format!("A cycle reads {minutes} minutes again."),
             },

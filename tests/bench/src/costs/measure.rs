@@ -150,6 +150,7 @@ fn emit_blobs(world: &World, before: u64, count: u64) -> Outcome<()> {
     }
 }
 
+/// One record of some is of the hour before, so that a commit has two rows of hashes.
 fn time_of(seed: u64, now: Timestamp) -> Timestamp {
     now - if seed.is_multiple_of(LATE) { SignedDuration::from_hours(1) } else { SignedDuration::from_secs(1) }
 }

@@ -112,28 +112,29 @@ struct Swept {
     records: f64,
 }
 
-/// Which part of a service's ticks sweep, and what each of them reads.
+/// Which ticks of a service sweep, as shares of all, and what each of them reads: the pages of an hour are spread over it.
 fn sweeps(
     assumptions: &Assumptions,
     profile: &Profile,
     records: f64,
     look_back_minutes: f64,
-) -> (f64, Swept) {
-    if assumptions.sweep_hours <= 0.0 {
-        return (0.0, Swept::default());
+) -> Vec<(f64, Swept)> {
+    if assumptions.sweep_hours <= 0.0 || matches!(profile.kind, Kind::Availability { .. }) {
+        return vec![(1.0, Swept::default())];
     }
     let again = records * (assumptions.sweep_hours - look_back_minutes / 60.0).max(0.0) / 24.0;
     let (a_page, known) = match profile.kind {
         Kind::Feed { .. } => (profile.page_records * LISTED, 0.0),
-        Kind::Collection { .. } | Kind::Daily | Kind::Queue => (profile.page_records, again),
+        _ => (profile.page_records, again),
     };
     let whole = (again / a_page).ceil().max(1.0);
     let allowed = assumptions.tick_minutes * 60.0 / profile.span_seconds * profile.burst;
     let most = (allowed * assumptions.sweep_part).floor().max(1.0);
-    let ticks_an_hour = 60.0 / assumptions.tick_minutes;
-    let sweeping = (whole / most).ceil().min(ticks_an_hour.max(1.0));
-    let pages = (whole / sweeping).min(most);
-    (sweeping / ticks_an_hour.max(1.0), Swept { pages, records: known * pages / whole })
+    let ticks = (60.0 / assumptions.tick_minutes).max(1.0);
+    let fewest = (whole / ticks).floor().min(most);
+    let with_more = if fewest < most { whole - fewest * ticks } else { 0.0 };
+    let of = |pages: f64| Swept { pages, records: known * pages / whole };
+    vec![(1.0 - with_more / ticks, of(fewest)), (with_more / ticks, of(fewest + 1.0))]
 }
 
 /// How often in a day which kind of tick happens.
@@ -148,11 +149,13 @@ fn day(assumptions: &Assumptions, profile: &Profile, records: f64) -> Vec<(f64, 
             let part = Load::Records { new: records / busy, again: 0.0, swept: Swept::default() };
             return vec![(busy, part), (ticks - busy, Load::NotDue)];
         }
-        Kind::Collection { look_back_minutes } | Kind::Feed { look_back_minutes } => look_back_minutes,
+        Kind::Collection { look_back_minutes }
+        | Kind::Availability { look_back_minutes }
+        | Kind::Feed { look_back_minutes } => look_back_minutes,
     };
     let look_back_minutes = assumptions.look_back_minutes.unwrap_or(look_back);
     let look_back = look_back_minutes / assumptions.tick_minutes;
-    let (sweeping, swept) = sweeps(assumptions, profile, records, look_back_minutes);
+    let sweeps = sweeps(assumptions, profile, records, look_back_minutes);
     let busy = ticks * assumptions.busy_hours / 24.0;
     let parts = [(busy, assumptions.busy_share), (ticks - busy, 1.0 - assumptions.busy_share)];
     let mut kinds = Vec::new();
@@ -160,7 +163,7 @@ fn day(assumptions: &Assumptions, profile: &Profile, records: f64) -> Vec<(f64, 
         let a_tick = records * share / count;
         let again = a_tick * look_back;
         let with_records = 1.0 - (-a_tick).exp();
-        for (part, swept) in [(sweeping, swept), (1.0 - sweeping, Swept::default())] {
+        for &(part, swept) in &sweeps {
             let times = count * part;
             kinds.push((times * (1.0 - with_records), Load::Records { new: 0.0, again, swept }));
             if with_records > 0.0 {
@@ -175,7 +178,7 @@ fn day(assumptions: &Assumptions, profile: &Profile, records: f64) -> Vec<(f64, 
 /// What one tick takes, starts of processes in their share, and whether its time is used up.
 fn tick(measured: &Measured, assumptions: &Assumptions, profile: &Profile, load: Load) -> (Quantities, bool) {
     let course = match profile.kind {
-        Kind::Collection { .. } | Kind::Daily => &measured.collection,
+        Kind::Collection { .. } | Kind::Availability { .. } | Kind::Daily => &measured.collection,
         Kind::Feed { .. } | Kind::Queue => &measured.feed,
     };
     let taken = match load {

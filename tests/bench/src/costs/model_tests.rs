@@ -135,23 +135,25 @@ fn pages_behind_the_first_wait_for_the_limit_until_the_time_is_up() {
 }
 
 #[test]
-fn a_sweep_reads_a_day_an_hour_as_far_as_its_quarter_of_the_limit_goes() {
+fn a_sweep_reads_a_day_in_an_hour_evenly_as_far_as_its_quarter_of_the_limit_goes() {
     // Thirty requests in a tick at one in ten seconds, of which seven are a sweep's.
-    let table = [
-        (0.0, 1.0 / 12.0, 1.0),
-        (24.0 / 23.0 * 7_000.0, 1.0 / 12.0, 7.0),
-        (24.0 / 23.0 * 14_000.0, 2.0 / 12.0, 7.0),
-        (24.0 / 23.0 * 15_000.0, 3.0 / 12.0, 5.0),
-        (1e6, 1.0, 7.0),
-    ];
+    let a_day = |pages: f64| pages * 24.0 / 23.0 * 1_000.0;
     let sweeping = Assumptions { sweep_hours: 24.0, ..plain() };
-    for (records, part, pages) in table {
-        let (found, swept) = sweeps(&sweeping, &profile(HOUR, records), records, 60.0);
-        assert!(close(found, part) && close(swept.pages, pages), "{records}: {found} {swept:?}");
-        let (_, none) = sweeps(&plain(), &profile(HOUR, records), records, 60.0);
-        assert_eq!(none, Swept::default());
+    for (records, expected) in [
+        (0.0, [(11.0, 0.0), (1.0, 1.0)]),
+        (a_day(6.5), [(5.0, 0.0), (7.0, 1.0)]),
+        (a_day(30.0), [(6.0, 2.0), (6.0, 3.0)]),
+        (a_day(84.0), [(12.0, 7.0), (0.0, 8.0)]),
+        (1e6, [(12.0, 7.0), (0.0, 8.0)]),
+    ] {
+        let found = sweeps(&sweeping, &profile(HOUR, records), records, 60.0);
+        for ((share, swept), (ticks, pages)) in found.iter().zip(expected) {
+            assert!((share * 12.0 - ticks).abs() < 1e-9 && swept.pages == pages, "{records}: {found:?}");
+        }
+        assert_eq!(found.len(), expected.len());
+        assert_eq!(sweeps(&plain(), &profile(HOUR, records), records, 60.0), [(1.0, Swept::default())]);
     }
-    // Each page of it waits for its turn behind the live one, once an hour.
+    // Each page of it waits for its turn behind the live one.
     let billed = |assumptions: &Assumptions| of(assumptions, HOUR, 0.0).quantities.billed_ms;
     assert!(close(billed(&sweeping) - billed(&plain()), 24.0 * 30.0 * 10_000.0));
 }

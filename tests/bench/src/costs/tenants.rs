@@ -30,6 +30,11 @@ pub enum Kind {
         /// Minutes that are read again.
         look_back_minutes: f64,
     },
+    /// The same where a record's time is when it became available: nothing comes late, and nothing is swept.
+    Availability {
+        /// Minutes that are read again.
+        look_back_minutes: f64,
+    },
     /// Every tick lists so many minutes again and fetches what is new.
     Feed {
         /// Minutes that are listed again.
@@ -68,9 +73,10 @@ impl Profile {
 }
 
 const HOUR: Kind = Kind::Collection { look_back_minutes: 60.0 };
-const HALF_AN_HOUR: Kind = Kind::Collection { look_back_minutes: 30.0 };
-/// Its position is when a record became available: little comes late, and pages are small.
+/// Many, so little is read again at each tick.
 const QUARTER: Kind = Kind::Collection { look_back_minutes: 15.0 };
+/// Its position is when a record became available: little comes late, and pages are small.
+const AVAILABILITY: Kind = Kind::Availability { look_back_minutes: 15.0 };
 const FEED: Kind = Kind::Feed { look_back_minutes: 60.0 };
 
 /// Of an API: records of a page, requests in seconds, the latter divided among those who share the limit.
@@ -102,8 +108,8 @@ const fn profile(
 pub const PROFILES: [Profile; 26] = [
     profile("graph-directory-audits", HOUR, AUDIT_LOGS, 0.0, 1.0),
     profile("graph-provisioning-audits", HOUR, AUDIT_LOGS, 0.0, 0.5),
-    profile("graph-sign-ins", HALF_AN_HOUR, AUDIT_LOGS, 0.0, 5.0),
-    profile("graph-sign-ins-v2", HALF_AN_HOUR, AUDIT_LOGS, 0.0, 30.0),
+    profile("graph-sign-ins", QUARTER, AUDIT_LOGS, 0.0, 5.0),
+    profile("graph-sign-ins-v2", QUARTER, AUDIT_LOGS, 0.0, 30.0),
     // Retired by Microsoft: there is nothing to collect.
     profile("graph-alerts", HOUR, SECURITY, 0.0, 0.0),
     profile("graph-alerts-v2", HOUR, SECURITY, 0.0, 0.005),
@@ -122,7 +128,7 @@ pub const PROFILES: [Profile; 26] = [
     profile("endpoint-recommendations", Kind::Daily, ENDPOINT, 200.0, 0.0),
     profile("endpoint-investigations", HOUR, ENDPOINT, 0.0, 0.001),
     profile("endpoint-advanced-hunting", HOUR, HUNTING, 0.0, 0.05),
-    profile("cloud-apps-activities", QUARTER, CLOUD_APPS, 0.0, 10.0),
+    profile("cloud-apps-activities", AVAILABILITY, CLOUD_APPS, 0.0, 10.0),
     profile("cloud-apps-alerts", HOUR, CLOUD_APPS, 0.0, 0.005),
     profile("cloud-apps-entities", Kind::Daily, CLOUD_APPS, 0.0, 1.5),
     profile("cloud-apps-data-enrichment", Kind::Daily, CLOUD_APPS, 20.0, 0.0),
@@ -163,9 +169,9 @@ mod tests {
             let per_second = share.max(1.0).floor() / f64::from(service.rate.seconds) / (1.0 / share).ceil();
             assert_eq!(profile.burst / profile.span_seconds, per_second, "{}", service.function);
             let look_back = match profile.kind {
-                Kind::Collection { look_back_minutes } | Kind::Feed { look_back_minutes } => {
-                    look_back_minutes
-                }
+                Kind::Collection { look_back_minutes }
+                | Kind::Availability { look_back_minutes }
+                | Kind::Feed { look_back_minutes } => look_back_minutes,
                 Kind::Daily | Kind::Queue => continue,
             };
             let declared = service.window.lookback.as_secs_f64() / 60.0;

@@ -140,8 +140,10 @@ fn document(tenant: &Tenant) -> Value {
     let config = tenant.config();
     let application = config.applications.first();
     let input = |scope: &str, services: &[&str]| {
-        let blocks: Map<String, Value> =
-            services.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+        let blocks: Map<String, Value> = services
+            .iter()
+            .map(|name| ((*name).to_owned(), json!({"override_lookback_in_seconds": 7_200})))
+            .collect();
         json!({
             "id": "bench", "environment": "prod",
             "credentials": {
