@@ -116,6 +116,16 @@ impl LateSweep {
         Some(self.began?.duration_since(self.previous_began?))
     }
 
+    /// For how long the last one is at work, unless it is complete.
+    pub fn at_work(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.began.filter(|_| self.ends_at.is_some()).map(|began| now.duration_since(began))
+    }
+
+    /// The same period while one is at work that takes longer: then, as long as that does.
+    pub fn period_at(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.period().map(|period| self.at_work(now).map_or(period, |so_far| so_far.max(period)))
+    }
+
     /// There never was one, and none is waited for.
     pub fn is_unknown(&self) -> bool {
         *self == Self::default()

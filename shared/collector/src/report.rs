@@ -75,7 +75,8 @@ pub struct Report {
     pub sent: u64,
     /// Records that only the late sweep found; `delivered` counts them, too.
     pub late: u64,
-    /// Seconds between the beginnings of the last two late sweeps; null before the second, and while they are off.
+    /// Seconds between the beginnings of the last two late sweeps, or since the last one began if it is at work for
+    /// longer; null before the second, and while they are off.
     pub late_sweep_period_in_seconds: Option<i64>,
     /// Bytes of frames delivered, before compression.
     pub bytes_sent: u64,

@@ -35,7 +35,8 @@ pub struct ServiceStatus {
     pub last_result: Option<String>,
     /// The last pull's error, `[code] message`.
     pub last_error: Option<String>,
-    /// Seconds between the beginnings of the last two late sweeps; null before the second, and while they are off.
+    /// Seconds between the beginnings of the last two late sweeps, or since the last one began if it is at work for
+    /// longer; null before the second, and while they are off.
     pub late_sweep_period_in_seconds: Option<i64>,
     /// Earliest instant of the next request, where the API asked for patience.
     pub not_before_in_utc: Option<Timestamp>,
@@ -112,7 +113,7 @@ pub async fn read(
         last_pull_in_utc: checkpoint.last_pull_in_utc,
         last_result: checkpoint.last_result.clone(),
         last_error: checkpoint.last_error.clone(),
-        late_sweep_period_in_seconds: sweep_period(&checkpoint, settings),
+        late_sweep_period_in_seconds: sweep_period(&checkpoint, settings, now),
         not_before_in_utc: checkpoint.not_before_in_utc.filter(|instant| *instant > now),
         running: checkpoint.lease_owner.clone().filter(|_| holds_lease),
         last_24_hours: sum(&ledger_rows, &checkpoint, &first_hour),
@@ -138,9 +139,9 @@ pub async fn pending_retries(state: Option<&impl StateStore>, settings: &Setting
     Ok(pending)
 }
 
-fn sweep_period(checkpoint: &Checkpoint, settings: &Settings) -> Option<i64> {
+fn sweep_period(checkpoint: &Checkpoint, settings: &Settings, now: Timestamp) -> Option<i64> {
     let is_on = !settings.late_sweep_period.is_zero();
-    checkpoint.late_sweep.period().filter(|_| is_on).map(|period| period.as_secs())
+    checkpoint.late_sweep.period_at(now).filter(|_| is_on).map(|period| period.as_secs())
 }
 
 async fn checkpoint_of(state: Option<&impl StateStore>, partition: &str) -> Result<Checkpoint, Error> {

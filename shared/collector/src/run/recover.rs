@@ -85,7 +85,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return Err(Stop::Failed(expired));
         }
         self.warn(format!("a page link was not accepted any more, the window starts again: {why}"));
-        if self.restarts > RESTARTS_AS_IT_IS && window.halved().is_some() {
+        // A sweep that rests between ticks would begin again with each, and have no more requests for it than before.
+        let is_left_half_way = self.course.is_sweep() && self.pages != PagesOfWalk::SomeCame;
+        if (is_left_half_way || self.restarts > RESTARTS_AS_IT_IS) && window.halved().is_some() {
             return self.narrow(window, expired);
         }
         self.walk_mut().next_link = None;

@@ -3,11 +3,13 @@
 //! Once a period, when the live walk is up to date, the hours behind the next near window are read again; the record
 //! memory drops what was delivered, so only late records are sent. A sweep is a walk like the others, kept in the
 //! checkpoint: it may take many ticks, each of which gives it at most a quarter of the requests that the service's limit
-//! allows. One that takes longer than its period stretches it: the next begins when it is complete. The live position,
-//! the answer's status and when the service is due next do not depend on it.
+//! allows. One that takes longer than its period stretches it: the next begins when it is complete, or as old as its
+//! range is long. One that begins late, for that reason or any other, reaches back as far as it would have in its time.
+//! The live position, the answer's status and when the service is due next do not depend on it.
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::error::Error;
 use crate::ports::{Sink, Source, StateStore};
 use crate::settings::RequestRate;
 use crate::window::{Window, earlier, later, plan, whole_second};
@@ -20,7 +22,8 @@ use super::{Run, Stop};
 /// Of the requests that the limit allows, and, while backfills wait, of the time that is left, a sweep takes one part in
 /// so many.
 const PART: u32 = 4;
-/// Requests below which nothing would ever be found: a page, or a listing page and one blob that it names.
+/// Requests below which nothing would ever be found, and in multiples of which they are granted: a page, or a listing
+/// page and one blob that it names.
 const LEAST_OF_PAGES: u64 = 1;
 const LEAST_OF_CONTENT: u64 = 2;
 /// A period stretched to more than so many times what is set is worth a warning.
@@ -60,13 +63,18 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 self.warn(why);
                 Ok(())
             }
+            Err(Stop::Failed(error)) => {
+                let message =
+                    format!("{} (in the late sweep; the live windows are up to date)", error.message);
+                Err(Stop::Failed(Error { message, ..error }))
+            }
             end => end,
         }
     }
 
     /// Whether there is anything to be swept now. Begins the sweep that is due.
     fn has_sweep_at_hand(&mut self) -> bool {
-        let period = self.settings.late_sweep_period;
+        let (period, range) = (self.settings.late_sweep_period, self.settings.late_sweep_range);
         if period.is_zero() {
             self.next.late_sweep = Default::default();
             return false;
@@ -76,7 +84,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let known = &self.next.late_sweep;
         // A release without sweeps may have restarted the service meanwhile.
         let place = known.walk.window_from.or(known.walk.cursor).filter(|from| *from >= start);
-        if known.ends_at.is_some() && place.is_some() {
+        // One that fails at the same place for ever must not keep the hours behind it from being swept.
+        let is_too_old = known.began.is_none_or(|began| later(began, range.max(period)) <= now);
+        if known.ends_at.is_some() && place.is_some() && !is_too_old {
             return true;
         }
         let Some(last) = known.began.or(known.waits_since) else {
@@ -89,7 +99,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
         let near =
             plan(&self.owed(self.reached()), &self.bounds(self.settings.window_max, self.now())).window.from;
-        let wanted = whole_second(earlier(now, self.settings.late_sweep_range)).max(start);
+        // What came since the last one is found however long ago that is.
+        let in_time = if last <= now { later(last, period).min(now) } else { now };
+        let wanted = whole_second(earlier(in_time, range)).max(start);
         let from = wanted.max(self.oldest_to_ask(self.now()));
         self.next.late_sweep = known.begun(now, Window { from, to: near });
         self.next.late_sweep.ends_at.is_some()
@@ -109,18 +121,19 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         next
     }
 
+    /// Counted over all time, so that the parts of any ticks add up to that of the time between them.
     fn share(&self, has_backfills: bool) -> Share {
-        let period = self.settings.request_period;
+        let earliest = earlier(self.started, self.settings.request_period);
         // What a pull before its time may use was not allowed for anew since the last one.
         let last = self.pulled_before.filter(|last| *last <= self.started);
-        let span = last.map_or(period, |instant| self.started.duration_since(instant).min(period));
+        let since = last.map_or(earliest, |instant| instant.max(earliest));
         let least = if self.settings.service.query.is_content() { LEAST_OF_CONTENT } else { LEAST_OF_PAGES };
-        let part = allowed(self.settings.rate, span) / u64::from(PART);
+        let part = granted(self.settings.rate, since, self.started, least);
         let (now, end) = (self.now(), self.work_until());
         let left = end.duration_since(now).max(SignedDuration::ZERO);
         let time = if has_backfills { left / i32::try_from(PART).unwrap_or(1) } else { left };
         Share {
-            requests_to: self.ports.source.stats().requests.saturating_add(part.max(least)),
+            requests_to: self.ports.source.stats().requests.saturating_add(part),
             until: later(now, time),
         }
     }
@@ -150,10 +163,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    /// Seconds between the beginnings of the last two sweeps, as they are committed.
+    /// Seconds between the beginnings of the last two sweeps, as they are committed, or since the last one began, if it
+    /// is at work for longer.
     pub(super) fn sweep_period_achieved(&self) -> Option<i64> {
         let is_on = !self.settings.late_sweep_period.is_zero();
-        self.committed.late_sweep.period().filter(|_| is_on).map(|period| period.as_secs())
+        self.committed.late_sweep.period_at(self.now()).filter(|_| is_on).map(|period| period.as_secs())
     }
 
     /// What the operator should know when late records are looked for much less often than is set. A service that is
@@ -163,9 +177,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if set.is_zero() || !self.is_live() {
             return None;
         }
-        let began = sweep.began.filter(|_| sweep.ends_at.is_some());
-        let at_work = began.map(|instant| self.started.duration_since(instant));
-        let achieved = sweep.period().max(at_work)?;
+        let achieved = sweep.period().max(sweep.at_work(self.started))?;
         let tolerated = set.max(self.settings.request_period).checked_mul(STRETCHED)?;
         (achieved > tolerated).then(|| {
             format!(
@@ -179,34 +191,53 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 }
 
-/// How many requests the limit allows in so long a time.
-fn allowed(rate: RequestRate, span: SignedDuration) -> u64 {
-    let per = rate.per.as_millis();
+/// How many requests are granted between two instants, in multiples of `unit`: a part of those that the limit allows.
+fn granted(rate: RequestRate, since: Timestamp, until: Timestamp, unit: u64) -> u64 {
+    let per = rate.per.as_millis().saturating_mul(i128::from(PART) * i128::from(unit));
     if per <= 0 {
         return u64::MAX;
     }
-    let requests = i128::from(rate.requests).saturating_mul(span.as_millis().max(0)) / per;
-    u64::try_from(requests).unwrap_or(u64::MAX)
+    let units = |instant: Timestamp| {
+        (i128::from(rate.requests) * i128::from(instant.as_millisecond())).div_euclid(per)
+    };
+    u64::try_from(units(until) - units(since)).unwrap_or(0).saturating_mul(unit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
     #[test]
-    fn what_is_allowed_is_the_part_of_the_limit_that_the_time_is_long() {
+    fn a_quarter_of_what_the_limit_allows_is_granted_in_whole_requests_or_pairs() {
         let table = [
-            (5, 10_000, 300, 150),
-            (1, 30_000, 300, 10),
-            (5, 432_000, 300, 3),
-            (1, 500, 1, 2),
-            (7, 0, 300, u64::MAX),
-            (7, 10_000, 0, 0),
-            (7, 10_000, -5, 0),
+            (5, 10_000, 300, 1, 37),
+            (5, 10_000, 300, 2, 36),
+            (1, 30_000, 300, 1, 2),
+            (5, 432_000, 300, 1, 0),
+            (1, 500, 1, 1, 0),
+            (7, 0, 300, 1, u64::MAX),
+            (7, 10_000, 0, 1, 0),
+            (7, 10_000, -5, 1, 0),
         ];
-        for (requests, per, span, expected) in table {
+        for (requests, per, span, unit, expected) in table {
             let rate = RequestRate { requests, per: SignedDuration::from_millis(per) };
-            assert_eq!(allowed(rate, SignedDuration::from_secs(span)), expected, "{requests} in {per} ms");
+            assert_eq!(granted(rate, at(0), at(span), unit), expected, "{requests} in {per} ms");
         }
+    }
+
+    #[test]
+    fn however_a_span_is_cut_its_parts_are_granted_what_the_whole_is() {
+        let rate = RequestRate { requests: 5, per: SignedDuration::from_secs(432) };
+        for unit in [1, 2] {
+            for tick in [1, 60, 300, 3_600] {
+                let parts = (0..7_200 / tick).map(|n| granted(rate, at(n * tick), at((n + 1) * tick), unit));
+                assert_eq!(parts.sum::<u64>(), granted(rate, at(0), at(7_200), unit), "{tick}");
+            }
+        }
+        assert_eq!(granted(rate, at(0), at(7_200), 1), 20);
     }
 }

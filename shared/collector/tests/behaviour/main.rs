@@ -14,6 +14,7 @@ mod feeds;
 mod late_sweep;
 mod late_sweep_limits;
 mod late_sweep_of_feeds;
+mod late_sweep_promise;
 mod lease;
 mod messages;
 mod missing;
