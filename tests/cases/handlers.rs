@@ -8,7 +8,7 @@ use simulator::tenant::{Addressee, BodyStyle, LinkPlace, PageSize, RequestSeen, 
 use crate::world::judge::{assert_answer, assert_arrived};
 use crate::world::pictures::{keep, normal, shown};
 use crate::world::process::Process;
-use crate::world::{World, ago, all_services, services};
+use crate::world::{World, ago, all_services, security, services};
 
 /// Rows of a page: small, so that a few records make several pages.
 const PAGE: usize = 7;
@@ -61,7 +61,7 @@ async fn delivers_once(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_are_read_whatever_white_space_they_have_and_wherever_their_link_stands() {
-    join_all(services().map(|service| async move {
+    join_all(services().chain(security()).map(|service| async move {
         let config = TenantConfig {
             body_style: BodyStyle::Pretty,
             link_place: LinkPlace::AfterRecords,

@@ -35,6 +35,10 @@ fn played(test: &str) -> Vec<(&'static str, Vec<String>)> {
 /// A world whose API gives these records, whatever they say of themselves.
 async fn world_of(function: &str, records: &[String]) -> World {
     let world = World::new(service(function)).await;
+    if function == "graph-secure-score-control-profiles" {
+        // A midnight between two pulls would send all of them again.
+        world.configure(&json!({"snapshot_mode": "changes"}));
+    }
     give(&world, records);
     world
 }
@@ -79,13 +83,25 @@ async fn every_real_payload_arrives_byte_for_byte() {
         let reshaped: Vec<String> = records.iter().map(|record| reversed(record)).collect();
         give(&world, &reshaped);
         let again = world.force().await;
+        let changed = change_again(&world, &records);
         assert_eq!(
             (&again["duplicates"], &again["delivered"]),
-            (&json!(records.len()), &json!(0)),
+            (&json!(records.len() - changed), &json!(changed)),
             "{function}"
         );
         world.close().await;
     }
+}
+
+/// How many of these records are new when all of them come a second time: of a service that compares a record with the
+/// last version of its id, those that share an id with another one. To whom they come in turn, each is a change.
+fn change_again(world: &World, records: &[String]) -> usize {
+    if !world.promise.compares_with_last_version() {
+        return 0;
+    }
+    let ids: Vec<Value> =
+        records.iter().map(|record| serde_json::from_str::<Value>(record).unwrap()["id"].clone()).collect();
+    ids.iter().filter(|id| ids.iter().filter(|other| other == id).count() > 1).count()
 }
 
 /// The same record with its outer members in reverse order, indented.

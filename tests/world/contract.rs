@@ -137,6 +137,11 @@ impl Promise {
 }
 
 impl Promise {
+    /// Whether a record that changes back is delivered again, because it is compared with the last version of its id.
+    pub fn compares_with_last_version(&self) -> bool {
+        matches!(self.asks, Asks::Collection(Endpoint::AlertsV2 | Endpoint::ControlProfiles))
+    }
+
     /// The tag as a table shows it, or what such a cell must speak of.
     pub fn written_tag(&self) -> &'static str {
         match self.tags {

@@ -10,11 +10,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Folder of each function's records, below the folder of samples.
-const FOLDERS: [(&str, &str); 4] = [
+const FOLDERS: [(&str, &str); 8] = [
     ("graph-directory-audits", "graph/directoryAudits"),
     ("graph-provisioning-audits", "graph/provisioning"),
     ("graph-sign-ins", "graph/signIns"),
     ("graph-sign-ins-v2", "graph/signIns_beta"),
+    ("graph-alerts", "graph/alerts"),
+    ("graph-alerts-v2", "graph/alerts_v2"),
+    ("graph-secure-scores", "graph/secureScores"),
+    ("graph-secure-score-control-profiles", "graph/secureScoreControlProfiles"),
 ];
 
 /// Folder of audit records of all workloads.

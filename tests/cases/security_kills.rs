@@ -1,0 +1,173 @@
+//! The security services killed at any byte and any request: a boundary, a list and days are gone on with where they stood.
+//!
+//! What must hold at the end is said in `world::crashes`. Alerts of the newer kind and lists are remembered in another way
+//! than logs, and a whole list may be one batch; a walk that a deadline left half-way has its place in the state.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use collector::service::Service;
+use futures::future::join_all;
+use jiff::SignedDuration;
+use serde_json::json;
+use simulator::tenant::{Endpoint, Fault, PageSize, Rule, TenantConfig};
+
+use crate::world::chance::Chance;
+use crate::world::crashes::{
+    Extent, PLACES, Place, arm, extent_of, judge, lease_is_over, ledger, the_lease_of_the_dead_is_respected,
+};
+use crate::world::process::Ended;
+use crate::world::{World, ago, security, service};
+
+/// Short, because a dead process's lease ends three seconds after its deadline.
+const DEADLINE: Duration = Duration::from_millis(3000);
+const RECORDS: u64 = 40;
+/// Records that come after each kill.
+const MORE: u64 = 5;
+/// Attempts to kill one process before the world is given up.
+const ATTEMPTS: usize = 8;
+
+async fn world(service: &'static Service) -> World {
+    let page_size = PageSize { default: 10, maximum: 10 };
+    let world = World::with(service, TenantConfig { page_size, ..TenantConfig::default() }).await;
+    let all_days = ago(SignedDuration::from_hours(60 * 24)).to_string();
+    world.configure(&match world.endpoint() {
+        Endpoint::ControlProfiles => json!({"snapshot_mode": "changes"}),
+        Endpoint::SecureScores => json!({"start_time_in_utc": all_days}),
+        _ => json!({"override_lookback_in_seconds": 86_400}),
+    });
+    world
+}
+
+/// Emits so many records at the service's own pace, in no order.
+fn emit(world: &World, emitted: &mut Vec<String>, count: u64) {
+    let pace = match world.endpoint() {
+        Endpoint::SecureScores => SignedDuration::from_hours(24),
+        _ => SignedDuration::from_mins(20),
+    };
+    for _ in 0..count {
+        let seed = emitted.len() as u64;
+        let number = i32::try_from(seed * 17 % 50).unwrap();
+        emitted.push(world.emit(seed, ago(SignedDuration::from_mins(4) + pace * number)));
+    }
+}
+
+/// What one undisturbed pull of such a world needs.
+async fn measure(service: &'static Service) -> Extent {
+    let world = world(service).await;
+    emit(&world, &mut Vec::new(), RECORDS);
+    let answer = world.tick().await;
+    assert_eq!(answer["delivered"], RECORDS, "{answer}");
+    let extent = extent_of(&world, Duration::ZERO);
+    world.close().await;
+    extent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_security_service_killed_anywhere_loses_nothing_and_repeats_at_most_the_batch_in_flight() {
+    let chance = Chance::seeded();
+    let measured = join_all(security().map(measure)).await;
+    let plays = security().zip(&measured).enumerate().map(|(number, (service, extent))| {
+        let chance = chance.fork(number as u64);
+        async move { play(service, extent, chance).await }
+    });
+    let repeated = join_all(plays).await;
+    println!("killed at each of {} places; {repeated:?} records arrived more than once", PLACES.len());
+}
+
+/// One world, killed once at each place; gives how many records arrived again.
+async fn play(service: &'static Service, extent: &Extent, mut chance: Chance) -> usize {
+    let world = world(service).await;
+    let (mut emitted, mut answered) = (Vec::new(), BTreeSet::new());
+    emit(&world, &mut emitted, RECORDS);
+    for (round, place) in PLACES.into_iter().enumerate() {
+        kill_once(&world, place, extent[&place], &mut chance, &mut emitted, &mut answered).await;
+        if round == 0 {
+            the_lease_of_the_dead_is_respected(&world).await;
+        }
+        emit(&world, &mut emitted, MORE);
+    }
+    finish(&world, &mut answered).await;
+    let repeated = judge(&world, &emitted, &answered);
+    assert_eq!(ledger(&world).await, emitted.len() as u64, "{}", service.function);
+    world.close().await;
+    repeated
+}
+
+async fn kill_once(
+    world: &World,
+    place: Place,
+    extent: u64,
+    chance: &mut Chance,
+    emitted: &mut Vec<String>,
+    answered: &mut BTreeSet<String>,
+) {
+    let mut farthest = extent;
+    for _ in 0..ATTEMPTS {
+        lease_is_over(world).await;
+        let process = world.process().await;
+        let at = 1 + chance.below(farthest);
+        let armed = arm(world, &process, place, at);
+        let ended = world.invoke(&process, &json!({"force": true}), DEADLINE).await;
+        drop(armed);
+        match ended {
+            Ended::Died => return,
+            Ended::Answer(answer) => {
+                answered.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
+            }
+            Ended::Error(error) => panic!("{}: {place:?} {at}: {error:?}\n{}", world.id, process.output()),
+        }
+        // It was over before that: the next one has something to do, and is struck earlier.
+        farthest = farthest.div_ceil(2);
+        emit(world, emitted, MORE);
+    }
+    panic!("{}: no process could be killed at {place:?} of {extent}", world.id);
+}
+
+/// Undisturbed pulls until one of them finds nothing new.
+async fn finish(world: &World, answered: &mut BTreeSet<String>) {
+    for _ in 0..8 {
+        lease_is_over(world).await;
+        let answer = world.force().await;
+        answered.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
+        if answer["status"] == "up_to_date" && answer["delivered"] == 0 {
+            return;
+        }
+    }
+    panic!("{} does not come to its end", world.id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_walk_that_was_left_half_way_and_then_killed_is_ended_by_the_ticks_that_follow() {
+    let functions = ["graph-alerts-v2", "graph-secure-score-control-profiles", "graph-secure-scores"];
+    join_all(functions.map(|function| async move {
+        let world = world(service(function)).await;
+        let (mut emitted, mut answered) = (Vec::new(), BTreeSet::new());
+        emit(&world, &mut emitted, RECORDS);
+        let slow = Fault::Delay(Duration::from_millis(700));
+        world.tenant.script(vec![Rule::on_endpoint(world.endpoint(), slow)]);
+        let process = world.process().await;
+        let left = world.invoke(&process, &json!({}), DEADLINE).await.answer();
+        assert_eq!(left["status"], "more", "{function}: {left}");
+        let had = left["delivered"].as_u64().unwrap();
+        assert!((1..RECORDS).contains(&had), "{function}: {left}");
+        answered.extend(left["devo_pulling_id"].as_str().map(str::to_owned));
+        process.ask_to_end();
+
+        // The next one dies with its second page; what it had of the first was not committed.
+        let victim = world.process().await;
+        let armed = arm(&world, &victim, Place::RequestToMicrosoft, 3);
+        let ended = world.invoke(&victim, &json!({}), DEADLINE).await;
+        assert!(matches!(ended, Ended::Died), "{function}: {ended:?}");
+        drop(armed);
+        world.tenant.script(Vec::new());
+        lease_is_over(&world).await;
+        let rest = world.tick().await;
+        assert_eq!(rest["status"], "up_to_date", "{function}: {rest}");
+        assert_eq!(rest["delivered"], RECORDS - had, "{function}: it goes on where it was left: {rest}");
+        answered.extend(rest["devo_pulling_id"].as_str().map(str::to_owned));
+        assert_eq!(judge(&world, &emitted, &answered), 0, "{function}: nothing was in flight");
+        world.close().await;
+    }))
+    .await;
+}
