@@ -1,12 +1,13 @@
 //! Real payloads through the artefact: to the simulated receiver, and to a syslog server that others wrote.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
 use jiff::SignedDuration;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use simulator::pki::DevoPki;
 use simulator::tenant::{Fault, Rule};
@@ -104,11 +105,12 @@ fn change_again(world: &World, records: &[String]) -> usize {
     ids.iter().filter(|id| ids.iter().filter(|other| other == id).count() > 1).count()
 }
 
-/// The same record with its outer members in reverse order, indented.
+/// The same record with its outer members in reverse order, on lines of their own. Their values stay as they are spelt.
 fn reversed(record: &str) -> String {
-    let members: serde_json::Map<String, Value> = serde_json::from_str(record).unwrap();
-    let members: serde_json::Map<String, Value> = members.into_iter().rev().collect();
-    serde_json::to_string_pretty(&members).unwrap()
+    let order: serde_json::Map<String, Value> = serde_json::from_str(record).unwrap();
+    let values: BTreeMap<String, &RawValue> = serde_json::from_str(record).unwrap();
+    let members = order.keys().rev().map(|name| format!("\n  {}: {}", json!(name), values[name]));
+    format!("{{{}\n}}", members.collect::<Vec<_>>().join(","))
 }
 
 /// A running rsyslogd with mutual TLS; its folder goes with it.

@@ -61,16 +61,22 @@ async fn an_alert_goes_to_the_table_of_its_provider_whatever_its_case_and_others
         });
         swapped.collect::<String>()
     };
-    let known = ALERT_PROVIDERS.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase(), mixed(name)]);
+    let known =
+        ALERT_PROVIDERS.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase(), mixed(name)]);
     let unknown = ["", "IPC2", " IPC", "Office 365", "ASC\u{fc}", "Provider \"\u{e9}\""].map(str::to_owned);
     let mut emitted = Vec::new();
     for (seed, provider) in (0..).zip(known.chain(unknown)) {
-        emitted.push(emit_of(&world, seed, &provider, ago(SignedDuration::from_mins(1 + seed.cast_signed()))));
+        emitted.push(emit_of(
+            &world,
+            seed,
+            &provider,
+            ago(SignedDuration::from_mins(1 + seed.cast_signed())),
+        ));
     }
     // Providers that are no text, or not there at all.
     let record = records::alert(1000, ago(SignedDuration::from_mins(2)), "IPC");
     let mut found = serde_json::from_str::<Value>(&record).unwrap();
-    for vendor in [json!({"provider": null}), json!({"provider": ["IPC"]}), json!({}), Value::Null] {
+    for vendor in [json!({"provider": null}), json!({"provider": 7}), json!({}), Value::Null] {
         found["vendorInformation"] = vendor;
         found["id"] = json!(format!("odd-{}", emitted.len()));
         emitted.push(found.to_string());

@@ -25,6 +25,7 @@ pub mod recorder_calls;
 pub mod secrecy;
 pub mod site;
 pub mod table;
+pub mod vendor_documents;
 pub mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering};
