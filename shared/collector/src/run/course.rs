@@ -176,6 +176,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) fn window_done(&mut self, window: &Window) {
         let read_at = self.walk().read_at.unwrap_or(self.started);
         self.settle_what_is_owed(window);
+        self.note_swept(window.to);
         self.walk_mut().close();
         self.narrowed = self
             .narrowed

@@ -237,6 +237,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let Some(instant) = event_time.filter(|instant| *instant <= self.started.max(self.now())) else {
             return;
         };
+        self.note_swept(instant);
         if self.course.is_live() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
             self.next.last_event_time_in_utc = Some(instant);
         }

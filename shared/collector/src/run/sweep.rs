@@ -22,6 +22,9 @@ use super::{Run, Stop};
 /// Of the requests that the limit allows, and, while backfills wait, of the time that is left, a sweep takes one part in
 /// so many.
 const PART: u32 = 4;
+/// A sweep is spread over one part in so many of its period. Over more of it, what is a little later than the look-back, as
+/// most late records are, would wait longer for the end of the sweep.
+const SPREAD: i64 = 3;
 /// Requests below which nothing would ever be found, and in multiples of which they are granted: a page, or a listing
 /// page and one blob that it names.
 const LEAST_OF_PAGES: u64 = 1;
@@ -36,6 +39,11 @@ pub(super) struct Share {
     requests_to: u64,
     /// So is it from this instant on.
     until: Timestamp,
+    /// And when records of this time were read: by then the sweep is as far as it must be. Content
+    /// is listed in so few requests that it is not spread.
+    pace: Option<Timestamp>,
+    /// How far this invocation came; nothing was read before its first page.
+    reached: Option<Timestamp>,
 }
 
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
@@ -135,13 +143,40 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Share {
             requests_to: self.ports.source.stats().requests.saturating_add(part),
             until: later(now, time),
+            pace: (!self.settings.service.query.is_content()).then(|| self.pace()).flatten(),
+            reached: None,
+        }
+    }
+
+    /// Where the sweep at hand should be when the next tick comes: many requests at once wait for the limit, and waiting
+    /// costs time.
+    fn pace(&self) -> Option<Timestamp> {
+        let sweep = &self.next.late_sweep;
+        let (began, end) = (sweep.began?, sweep.ends_at?);
+        let spread = (self.settings.late_sweep_period.as_secs() / SPREAD).max(1);
+        let first = earlier(began, self.settings.late_sweep_range);
+        let passed = later(self.started, self.settings.request_period).duration_since(began).as_secs();
+        let span = i128::from(end.duration_since(first).as_secs());
+        let part = span.checked_mul(i128::from(passed.clamp(0, spread)))?.checked_div(i128::from(spread))?;
+        Some(later(first, SignedDuration::from_secs(i64::try_from(part).ok()?)))
+    }
+
+    /// The sweep has read a record of this time, or everything up to it. What the API gives of another window does not
+    /// count.
+    pub(super) fn note_swept(&mut self, instant: Timestamp) {
+        let window = self.walk().window();
+        if let Course::Sweep(share) = &mut self.course
+            && window.is_some_and(|window| window.from <= instant && instant <= window.to)
+        {
+            share.reached = share.reached.max(Some(instant));
         }
     }
 
     /// Whether the sweep at hand must rest; other walks have no share.
     pub(super) fn is_share_used(&self) -> bool {
         let Course::Sweep(share) = &self.course else { return false };
-        self.ports.source.stats().requests >= share.requests_to || self.now() >= share.until
+        let is_in_pace = share.reached.zip(share.pace).is_some_and(|(reached, pace)| reached >= pace);
+        is_in_pace || self.ports.source.stats().requests >= share.requests_to || self.now() >= share.until
     }
 
     /// Leaves those blobs that the share has requests for, and says what ends the walk behind them if it has none for

@@ -106,6 +106,10 @@ fn start_time(
     findings: &mut Findings,
 ) -> Option<Timestamp> {
     let (path, value) = block.raw(&START_TIME)?;
+    if is_snapshot {
+        findings.remarks.push(format!("{path}: {WITHOUT_START}"));
+        return None;
+    }
     let shown: String = match value {
         Value::String(text) => text.chars().take(80).flat_map(char::escape_debug).collect(),
         Value::Number(number) => number.to_string(),
@@ -117,10 +121,6 @@ fn start_time(
     };
     if instant >= now {
         findings.future_start(path, &shown);
-        return None;
-    }
-    if is_snapshot {
-        findings.remarks.push(format!("{path}: {WITHOUT_START}"));
         return None;
     }
     Some(instant)

@@ -26,6 +26,13 @@ fn due() -> Site {
     site
 }
 
+/// The same with a sweep that a period of one tick lets do everything at once.
+fn due_at_once() -> Site {
+    let mut site = due();
+    site.settings.late_sweep_period = site.settings.request_period;
+    site
+}
+
 /// Requests of a sweep, one in four of these a tick.
 fn limit(site: &mut Site, requests_a_period: u32) {
     site.settings.rate = RequestRate { requests: requests_a_period, per: SignedDuration::from_secs(TICK) };
@@ -102,7 +109,7 @@ fn a_release_without_sweeps_that_moved_the_start_leaves_no_place_before_it() {
 
 #[test]
 fn an_unfinished_sweep_makes_the_status_no_other_and_the_service_due_no_sooner() {
-    let mut site = due();
+    let mut site = due_at_once();
     site.page_size = 2;
     limit(&mut site, 8);
     let first = site.visit(Visit::default());
@@ -118,7 +125,7 @@ fn an_unfinished_sweep_makes_the_status_no_other_and_the_service_due_no_sooner()
 
 #[test]
 fn ticks_before_their_time_share_what_the_limit_allows_in_that_time() {
-    let mut site = due();
+    let mut site = due_at_once();
     site.page_size = 1;
     limit(&mut site, 40);
     let whole = site.visit(Visit::default());
@@ -254,13 +261,13 @@ fn a_slow_sweep_leaves_an_open_backfill_the_better_part_of_the_time() {
 
 #[test]
 fn a_query_of_a_sweep_that_is_too_heavy_is_halved_and_one_that_stalls_is_asked_for_in_halves_next_time() {
-    let mut site = due();
+    let mut site = due_at_once();
     let heavy = Visit { pages: vec![None, Some(PageFault::TooHeavy)], ..Visit::default() };
     let seen = site.visit(heavy);
     assert_eq!((seen.status(), seen.outcome.report.late), (Status::UpToDate, 1));
     assert!(seen.warnings().contains("the query is too heavy"));
 
-    let mut site = due();
+    let mut site = due_at_once();
     let stalls = Visit { pages: vec![None, Some(PageFault::OutOfTime)], ..Visit::default() };
     let stalled = site.visit(stalls);
     assert_eq!(stalled.status(), Status::UpToDate);

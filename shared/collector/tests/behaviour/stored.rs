@@ -155,7 +155,7 @@ fn in_a_sweep() -> Site {
     let mut site = world(NOON);
     site.settings.start_time = None;
     site.settings.lookback = jiff::SignedDuration::from_hours(1);
-    site.settings.late_sweep_period = jiff::SignedDuration::from_mins(10);
+    site.settings.late_sweep_period = site.settings.request_period;
     site.settings.late_sweep_range = jiff::SignedDuration::from_hours(24);
     site.settings.window_max = jiff::SignedDuration::from_hours(24);
     site.visit(Visit::default());

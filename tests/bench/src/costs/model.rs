@@ -12,6 +12,8 @@ use super::tenants::{Kind, PROFILES, Profile, Tenant};
 use super::units::{GIGABYTE, gb_seconds, limit_ms, logged, stretched};
 use super::world::Tick;
 
+/// A sweep is spread over one part in so many of its hour.
+const SPREAD: f64 = 3.0;
 /// Entries of a listing page of a feed.
 const LISTED: f64 = 100.0;
 
@@ -112,7 +114,8 @@ struct Swept {
     records: f64,
 }
 
-/// Which ticks of a service sweep, as shares of all, and what each of them reads: the pages of an hour are spread over it.
+/// Which ticks of a service sweep, as shares of all, and what each of them reads: the pages of an hour are spread over
+/// a part of it.
 fn sweeps(
     assumptions: &Assumptions,
     profile: &Profile,
@@ -131,10 +134,16 @@ fn sweeps(
     let allowed = assumptions.tick_minutes * 60.0 / profile.span_seconds * profile.burst;
     let most = (allowed * assumptions.sweep_part).floor().max(1.0);
     let ticks = (60.0 / assumptions.tick_minutes).max(1.0);
-    let fewest = (whole / ticks).floor().min(most);
-    let with_more = if fewest < most { whole - fewest * ticks } else { 0.0 };
+    let a_tick = (whole / (ticks / SPREAD).ceil()).ceil().min(most);
+    let full = (whole / a_tick).floor().min(ticks);
+    let rest = if full < ticks { whole - full * a_tick } else { 0.0 };
     let of = |pages: f64| Swept { pages, records: known * pages / whole };
-    vec![(1.0 - with_more / ticks, of(fewest)), (with_more / ticks, of(fewest + 1.0))]
+    let with_rest = if rest > 0.0 { 1.0 } else { 0.0 };
+    vec![
+        (full / ticks, of(a_tick)),
+        (with_rest / ticks, of(rest)),
+        (1.0 - (full + with_rest) / ticks, Swept::default()),
+    ]
 }
 
 /// How often in a day which kind of tick happens.

@@ -135,16 +135,16 @@ fn pages_behind_the_first_wait_for_the_limit_until_the_time_is_up() {
 }
 
 #[test]
-fn a_sweep_reads_a_day_in_an_hour_evenly_as_far_as_its_quarter_of_the_limit_goes() {
+fn a_sweep_reads_a_day_in_a_third_of_an_hour_as_far_as_its_quarter_of_the_limit_goes() {
     // Thirty requests in a tick at one in ten seconds, of which seven are a sweep's.
     let a_day = |pages: f64| pages * 24.0 / 23.0 * 1_000.0;
     let sweeping = Assumptions { sweep_hours: 24.0, ..plain() };
     for (records, expected) in [
-        (0.0, [(11.0, 0.0), (1.0, 1.0)]),
-        (a_day(6.5), [(5.0, 0.0), (7.0, 1.0)]),
-        (a_day(30.0), [(6.0, 2.0), (6.0, 3.0)]),
-        (a_day(84.0), [(12.0, 7.0), (0.0, 8.0)]),
-        (1e6, [(12.0, 7.0), (0.0, 8.0)]),
+        (0.0, [(1.0, 1.0), (0.0, 0.0), (11.0, 0.0)]),
+        (a_day(6.5), [(3.0, 2.0), (1.0, 1.0), (8.0, 0.0)]),
+        (a_day(30.0), [(4.0, 7.0), (1.0, 2.0), (7.0, 0.0)]),
+        (a_day(84.0), [(12.0, 7.0), (0.0, 0.0), (0.0, 0.0)]),
+        (1e6, [(12.0, 7.0), (0.0, 0.0), (0.0, 0.0)]),
     ] {
         let found = sweeps(&sweeping, &profile(HOUR, records), records, 60.0);
         for ((share, swept), (ticks, pages)) in found.iter().zip(expected) {
