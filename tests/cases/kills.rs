@@ -12,20 +12,15 @@ use simulator::tenant::{PageSize, TenantConfig};
 
 use crate::world::chance::Chance;
 use crate::world::crashes::{
-    Extent, PLACES, Place, arm, extent_of, judge, lease_is_over, ledger, the_lease_of_the_dead_is_respected,
+    Extent, PLACES, Place, extent_of, finish, judge, kill_once, ledger, the_lease_of_the_dead_is_respected,
 };
-use crate::world::process::Ended;
 use crate::world::{AMPLE, World, ago, now, services};
 
 const WORLDS: u64 = 12;
 const KILLS_EACH: usize = 9;
 const KILLS: usize = 100;
-/// Short, because a dead process's lease ends three seconds after its deadline.
-const DEADLINE: Duration = Duration::from_millis(3000);
 /// Hours that the records lie in. A commit holds the record hashes of at most 80 hours: two batches at least.
 const HOURS: u64 = 118;
-/// Attempts to kill one process before the world is given up.
-const ATTEMPTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_killed_anywhere_loses_nothing_and_repeats_at_most_the_batch_in_flight() {
@@ -88,7 +83,10 @@ async fn play(number: u64, mut chance: Chance, extent: &Extent) -> (Vec<Place>, 
     emit(&world, &mut emitted, &mut chance);
     for round in 0..KILLS_EACH {
         let place = PLACES[(usize::try_from(number).unwrap() + round) % PLACES.len()];
-        kill_once(&world, place, extent[&place], &mut chance, &mut emitted, &mut pulling_ids).await;
+        kill_once(&world, (place, extent[&place]), &mut chance, &mut pulling_ids, |chance| {
+            emit(&world, &mut emitted, chance);
+        })
+        .await;
         killed.push(place);
         if round == 0 {
             the_lease_of_the_dead_is_respected(&world).await;
@@ -101,54 +99,6 @@ async fn play(number: u64, mut chance: Chance, extent: &Extent) -> (Vec<Place>, 
     assert_eq!(booked, emitted.len() as u64, "{}: the ledger counts what was committed", world.id);
     world.close().await;
     (killed, repeated)
-}
-
-/// Invokes processes until one is killed at such a place.
-async fn kill_once(
-    world: &World,
-    place: Place,
-    extent: u64,
-    chance: &mut Chance,
-    emitted: &mut Vec<String>,
-    pulling_ids: &mut BTreeSet<String>,
-) {
-    let mut farthest = extent;
-    for _ in 0..ATTEMPTS {
-        lease_is_over(world).await;
-        let process = world.process().await;
-        let at = 1 + chance.below(farthest);
-        let armed = arm(world, &process, place, at);
-        let ended = world.invoke(&process, &json!({"force": true}), DEADLINE).await;
-        drop(armed);
-        match ended {
-            Ended::Died => {
-                println!("{}: killed at {place:?} {at}", world.id);
-                return;
-            }
-            Ended::Answer(answer) => {
-                pulling_ids.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
-            }
-            Ended::Error(error) => panic!("{}: {place:?} {at}: {error:?}\n{}", world.id, process.output()),
-        }
-        // It was over before that byte: the next one has as much to do, and is struck earlier.
-        farthest = farthest.div_ceil(2);
-        emit(world, emitted, chance);
-    }
-    panic!("{}: no process could be killed at {place:?} of {extent}", world.id);
-}
-
-/// Undisturbed cycles until one of them has nothing left to deliver: a walk that goes on where the dead one stood leaves
-/// the late records behind it to the next cycle.
-async fn finish(world: &World, pulling_ids: &mut BTreeSet<String>) {
-    for _ in 0..5 {
-        lease_is_over(world).await;
-        let answer = world.force().await;
-        pulling_ids.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
-        if answer["status"] == "up_to_date" && answer["delivered"] == 0 {
-            return;
-        }
-    }
-    panic!("{} does not come to its end", world.id);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

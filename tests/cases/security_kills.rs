@@ -14,18 +14,15 @@ use simulator::tenant::{Endpoint, Fault, PageSize, Rule, TenantConfig};
 
 use crate::world::chance::Chance;
 use crate::world::crashes::{
-    Extent, PLACES, Place, arm, extent_of, judge, lease_is_over, ledger, the_lease_of_the_dead_is_respected,
+    DEADLINE, Extent, PLACES, Place, arm, extent_of, finish, judge, kill_once, lease_is_over, ledger,
+    the_lease_of_the_dead_is_respected,
 };
 use crate::world::process::Ended;
 use crate::world::{World, ago, security, service};
 
-/// Short, because a dead process's lease ends three seconds after its deadline.
-const DEADLINE: Duration = Duration::from_millis(3000);
 const RECORDS: u64 = 40;
 /// Records that come after each kill.
 const MORE: u64 = 5;
-/// Attempts to kill one process before the world is given up.
-const ATTEMPTS: usize = 8;
 
 async fn world(service: &'static Service) -> World {
     let page_size = PageSize { default: 10, maximum: 10 };
@@ -81,7 +78,10 @@ async fn play(service: &'static Service, extent: &Extent, mut chance: Chance) ->
     let (mut emitted, mut answered) = (Vec::new(), BTreeSet::new());
     emit(&world, &mut emitted, RECORDS);
     for (round, place) in PLACES.into_iter().enumerate() {
-        kill_once(&world, place, extent[&place], &mut chance, &mut emitted, &mut answered).await;
+        kill_once(&world, (place, extent[&place]), &mut chance, &mut answered, |_| {
+            emit(&world, &mut emitted, MORE);
+        })
+        .await;
         if round == 0 {
             the_lease_of_the_dead_is_respected(&world).await;
         }
@@ -92,49 +92,6 @@ async fn play(service: &'static Service, extent: &Extent, mut chance: Chance) ->
     assert_eq!(ledger(&world).await, emitted.len() as u64, "{}", service.function);
     world.close().await;
     repeated
-}
-
-async fn kill_once(
-    world: &World,
-    place: Place,
-    extent: u64,
-    chance: &mut Chance,
-    emitted: &mut Vec<String>,
-    answered: &mut BTreeSet<String>,
-) {
-    let mut farthest = extent;
-    for _ in 0..ATTEMPTS {
-        lease_is_over(world).await;
-        let process = world.process().await;
-        let at = 1 + chance.below(farthest);
-        let armed = arm(world, &process, place, at);
-        let ended = world.invoke(&process, &json!({"force": true}), DEADLINE).await;
-        drop(armed);
-        match ended {
-            Ended::Died => return,
-            Ended::Answer(answer) => {
-                answered.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
-            }
-            Ended::Error(error) => panic!("{}: {place:?} {at}: {error:?}\n{}", world.id, process.output()),
-        }
-        // It was over before that: the next one has something to do, and is struck earlier.
-        farthest = farthest.div_ceil(2);
-        emit(world, emitted, MORE);
-    }
-    panic!("{}: no process could be killed at {place:?} of {extent}", world.id);
-}
-
-/// Undisturbed pulls until one of them finds nothing new.
-async fn finish(world: &World, answered: &mut BTreeSet<String>) {
-    for _ in 0..8 {
-        lease_is_over(world).await;
-        let answer = world.force().await;
-        answered.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
-        if answer["status"] == "up_to_date" && answer["delivered"] == 0 {
-            return;
-        }
-    }
-    panic!("{} does not come to its end", world.id);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,10 +11,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use super::chance::Chance;
 use super::parties::{Arrival, receiver};
-use super::process::Process;
+use super::process::{Ended, Process};
 use super::wire::Direction;
 use super::{World, contract};
+
+/// The deadline of an invocation that may be killed. Short, because a dead process's lease ends three seconds after it.
+pub const DEADLINE: Duration = Duration::from_millis(3000);
+/// Attempts to kill one process before the world is given up.
+const ATTEMPTS: usize = 8;
 
 /// Where a process is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +132,54 @@ pub async fn the_lease_of_the_dead_is_respected(world: &World) {
         let answer = world.force().await;
         assert_eq!((&answer["status"], &answer["requests"]), (&json!("locked"), &json!(0)), "{answer}");
     }
+}
+
+/// Invokes processes until one is killed at such a place, whose extent is given with it; `emit` makes more records for the
+/// next one where a process was over before.
+pub async fn kill_once(
+    world: &World,
+    (place, extent): (Place, u64),
+    chance: &mut Chance,
+    answered: &mut BTreeSet<String>,
+    mut emit: impl FnMut(&mut Chance),
+) {
+    let mut farthest = extent;
+    for _ in 0..ATTEMPTS {
+        lease_is_over(world).await;
+        let process = world.process().await;
+        let at = 1 + chance.below(farthest);
+        let armed = arm(world, &process, place, at);
+        let ended = world.invoke(&process, &json!({"force": true}), DEADLINE).await;
+        drop(armed);
+        match ended {
+            Ended::Died => {
+                println!("{}: killed at {place:?} {at}", world.id);
+                return;
+            }
+            Ended::Answer(answer) => {
+                answered.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
+            }
+            Ended::Error(error) => panic!("{}: {place:?} {at}: {error:?}\n{}", world.id, process.output()),
+        }
+        // It was over before that: the next one has as much to do, and is struck earlier.
+        farthest = farthest.div_ceil(2);
+        emit(chance);
+    }
+    panic!("{}: no process could be killed at {place:?} of {extent}", world.id);
+}
+
+/// Undisturbed cycles until one of them has nothing left to deliver: a walk that goes on where the dead one stood leaves
+/// the late records behind it to the next cycle.
+pub async fn finish(world: &World, answered: &mut BTreeSet<String>) {
+    for _ in 0..8 {
+        lease_is_over(world).await;
+        let answer = world.force().await;
+        answered.extend(answer["devo_pulling_id"].as_str().map(str::to_owned));
+        if answer["status"] == "up_to_date" && answer["delivered"] == 0 {
+            return;
+        }
+    }
+    panic!("{} does not come to its end", world.id);
 }
 
 /// Everything arrived, and what arrived again did so in a batch that was in flight when its process was killed. Gives
