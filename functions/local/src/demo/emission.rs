@@ -24,7 +24,7 @@ const PAST_FROM: SignedDuration = SignedDuration::from_hours(20);
 const PAST_TO: SignedDuration = SignedDuration::from_hours(1);
 
 /// A late record is this old at the most when it appears: half of the least look-back of a service.
-const LATEST: SignedDuration = SignedDuration::from_mins(30);
+const LATEST: SignedDuration = SignedDuration::from_mins(7);
 
 /// A new record is this old when it appears, so that the window which ends now holds it.
 const NEWEST: SignedDuration = SignedDuration::from_secs(2);
