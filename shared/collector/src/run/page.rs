@@ -13,7 +13,6 @@ use crate::obfuscate::obfuscate;
 use crate::ports::{Sink, Source, StateStore, Write};
 use crate::record::{plain_string, scan};
 use crate::service::SameBy;
-use crate::settings::SnapshotMode;
 use crate::window::later;
 
 use super::batch::MOST_ROWS;
@@ -38,11 +37,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Drops what was delivered before and puts the rest into the open batch, which is sent whenever it is full.
     pub(super) async fn take_records(&mut self, records: &[Bytes]) -> Result<(), Stop> {
         let wanted = paths(self.settings.service);
-        let mark = self.snapshot_mark();
-        let entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted, mark)).collect();
+        let mut entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted)).collect();
         let places: Vec<(Bucket, u64)> = entries.iter().map(|entry| (entry.bucket, entry.hash)).collect();
         self.load_memory(&places).await?;
-        for (record, entry) in records.iter().zip(&entries) {
+        for (record, entry) in records.iter().zip(&mut entries) {
+            entry.hash = self.version(entry.bucket, entry.hash);
             match self.judge(entry.bucket, entry.hash) {
                 Verdict::New => {
                     self.send(record, entry).await?;
@@ -68,7 +67,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    fn entry(&mut self, record: &Bytes, wanted: &[&[&str]], mark: u64) -> Entry {
+    fn entry(&mut self, record: &Bytes, wanted: &[&[&str]]) -> Entry {
         let ignoring = match self.settings.service.same_by {
             SameBy::Content => None,
             SameBy::LastVersion { ignoring, .. } => ignoring,
@@ -77,31 +76,18 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let picked = Picked::new(scanned.picked);
         let event_time = picked.event_time.and_then(event_time);
         let bucket = match self.settings.service.same_by {
+            SameBy::Content if self.settings.service.query.is_snapshot() => Bucket::Version(scanned.hash),
             SameBy::Content => Bucket::of(event_time),
             SameBy::LastVersion { .. } => {
                 Bucket::Version(picked.id.map_or(scanned.hash, |id| self.hash_key.of_value(id)))
             }
         };
         Entry {
-            hash: scanned.hash ^ mark,
+            hash: scanned.hash,
             bucket,
             event_time,
             tag_index: self.tags.index(picked.route),
             is_object: scanned.is_object,
-        }
-    }
-
-    /// Makes the records of one snapshot differ from the same ones of another, as far as they shall be sent again: those
-    /// of another UTC day, or all. A snapshot belongs to the day on which it began, whenever it is completed.
-    fn snapshot_mark(&self) -> u64 {
-        let Some(taken) = self.walk().window_from.filter(|_| self.settings.service.query.is_snapshot())
-        else {
-            return 0;
-        };
-        match self.settings.snapshot_mode {
-            SnapshotMode::Changes => 0,
-            SnapshotMode::Daily => self.hash_key.of_name(&taken.strftime("%Y-%m-%d").to_string()),
-            SnapshotMode::Always => self.hash_key.of_name(&taken.to_string()),
         }
     }
 
