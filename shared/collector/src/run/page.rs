@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use jiff::civil::DateTime;
 
 use crate::error::{Error, ErrorType, code};
+use crate::instant;
 use crate::memory::{Bucket, Load, Memory, Verdict};
 use crate::message::{Picked, paths};
 use crate::obfuscate::obfuscate;
 use crate::ports::{Sink, Source, StateStore, Write};
-use crate::record::{plain_string, scan};
+use crate::record::scan;
 use crate::service::SameBy;
 use crate::window::later;
 
@@ -74,7 +74,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         };
         let scanned = scan(record, &self.hash_key, wanted, ignoring);
         let picked = Picked::new(scanned.picked);
-        let event_time = picked.event_time.and_then(event_time);
+        let event_time = picked.event_time.and_then(instant::of_member);
         let bucket = match self.settings.service.same_by {
             SameBy::Content if self.settings.service.query.is_snapshot() => Bucket::Version(scanned.hash),
             SameBy::Content => Bucket::of(event_time),
@@ -226,37 +226,6 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.note_swept(instant);
         if self.course.is_live() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
             self.next.last_event_time_in_utc = Some(instant);
-        }
-    }
-}
-
-/// An event time as Microsoft writes it: RFC 3339 with 0 to 7 digits of a second; without a zone it is UTC.
-fn event_time(raw_value: &[u8]) -> Option<Timestamp> {
-    let text = plain_string(raw_value)?;
-    if let Ok(instant) = text.parse() {
-        return Some(instant);
-    }
-    let civil: DateTime = text.parse().ok()?;
-    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn event_times_are_read_with_any_fraction_and_without_a_zone() {
-        let table = [
-            ("\"2026-11-20T10:00:00Z\"", Some("2026-11-20T10:00:00Z")),
-            ("\"2026-11-20T10:00:00.1234567Z\"", Some("2026-11-20T10:00:00.1234567Z")),
-            ("\"2026-11-20T12:00:00+02:00\"", Some("2026-11-20T10:00:00Z")),
-            ("\"2026-11-20T10:00:00.5\"", Some("2026-11-20T10:00:00.5Z")),
-            ("\"soon\"", None),
-            ("null", None),
-            ("1763632800", None),
-        ];
-        for (raw, expected) in table {
-            assert_eq!(event_time(raw.as_bytes()), expected.map(|text| text.parse().unwrap()), "{raw}");
         }
     }
 }
