@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorType, code};
+use crate::instant;
 use crate::ports::{CHECKPOINT_KEY, Row};
 use crate::report::Status;
 use crate::story::Line;
@@ -264,7 +264,7 @@ impl Checkpoint {
         fields.retain(|_, value| !value.is_null());
         for name in VENDOR_TIMES {
             let Some(Value::String(text)) = fields.get(name) else { continue };
-            if let Some(instant) = civil_time(text) {
+            if let Some(instant) = instant::parse(text) {
                 fields.insert(name.to_owned(), Value::from(instant.to_string()));
             }
         }
@@ -329,18 +329,9 @@ fn culprit(fields: &Map<String, Value>) -> Option<String> {
 fn older_time(value: &Value) -> Option<Timestamp> {
     match value {
         Value::Number(seconds) => Timestamp::from_second(seconds.as_i64()?).ok(),
-        Value::String(text) => text.parse().ok().or_else(|| civil_time(text)),
+        Value::String(text) => instant::parse(text),
         _ => None,
     }
-}
-
-/// A time without a zone, which is UTC.
-fn civil_time(text: &str) -> Option<Timestamp> {
-    if text.parse::<Timestamp>().is_ok() {
-        return None;
-    }
-    let civil: DateTime = text.parse().ok()?;
-    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]

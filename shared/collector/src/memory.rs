@@ -235,6 +235,14 @@ impl Memory {
         if bucket == Bucket::Timeless && end < enough { Verdict::Ending } else { Verdict::Known }
     }
 
+    /// The version that was delivered or staged last of the id that this bucket stands for.
+    pub fn last_version(&self, bucket: Bucket) -> Option<u64> {
+        match bucket {
+            Bucket::Version(id) => self.versions.last(id),
+            Bucket::Hour(_) | Bucket::Content(_) | Bucket::Timeless => None,
+        }
+    }
+
     /// Remembers the record, unless it is known for long enough, and gives what was known of it before. A memory whose
     /// commit does not happen must be dropped.
     pub fn stage(&mut self, bucket: Bucket, hash: u64, enough: i64) -> Verdict {

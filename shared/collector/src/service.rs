@@ -93,7 +93,7 @@ pub struct Service {
 /// How one window of records is asked for.
 #[derive(Debug)]
 pub enum Query {
-    /// An OData collection: `$filter` on the event time, ascending `$orderby`, pages by `@odata.nextLink`.
+    /// An OData collection: `$filter` on the event time, ascending `$orderby`, pages as `paging` says.
     OData {
         /// Path under the base URL, for example `/v1.0/auditLogs/directoryAudits`.
         path: &'static str,

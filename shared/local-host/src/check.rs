@@ -107,17 +107,17 @@ async fn check_service(
     }
     match source.page(&request).await {
         Ok(page) => {
-            for warning in &page.warnings {
+            for remark in remarks(&page) {
                 tell(Finding {
                     subject: subject.to_owned(),
                     verdict: Verdict::Warning,
-                    text: one_line(warning),
+                    text: one_line(remark),
                 });
             }
-            (
-                Verdict::Good,
-                format!("login and first page work, {} in the last hour's first page", contents_of(&page)),
-            )
+            let whose = if settings.service.query.is_snapshot() { "list" } else { "last hour" };
+            let text =
+                format!("login and first page work, {} in the {whose}'s first page", contents_of(&page));
+            (Verdict::Good, text)
         }
         Err(refused) => judge(refused),
     }
@@ -136,6 +136,11 @@ fn judge_certificate(subject: String, certificate: &Certificate, now: Timestamp)
     Finding { subject, verdict, text }
 }
 
+/// What the operator should know of a page that came: that a part of it is missing, too.
+fn remarks(page: &Page) -> impl Iterator<Item = &str> {
+    page.warnings.iter().chain(&page.missing).map(String::as_str)
+}
+
 fn contents_of(page: &Page) -> String {
     if page.blobs.is_empty() {
         format!("{} records", page.records.len())
@@ -150,7 +155,7 @@ fn judge(refused: SourceError) -> (Verdict, String) {
             Verdict::Warning,
             format!("the API asks to come back at {until}; nothing else is known to be wrong"),
         ),
-        SourceError::NotReady(why) => (Verdict::Warning, one_line(&why)),
+        SourceError::NotReady(why) | SourceError::Retired(why) => (Verdict::Warning, one_line(&why)),
         SourceError::OutOfTime => (
             Verdict::Problem,
             format!("no answer within {} s; check the network and a proxy", TIME.as_secs()),
@@ -190,6 +195,20 @@ mod tests {
     use collector::outlook::Purpose;
 
     use super::*;
+
+    #[test]
+    fn what_is_no_failure_of_a_run_is_a_warning_and_no_problem() {
+        let gone = "the endpoint was retired: enable another in its place".to_owned();
+        let early = "there is nothing to read yet".to_owned();
+        for refused in [SourceError::Retired(gone.clone()), SourceError::NotReady(early.clone())] {
+            let text = refused.to_string();
+            assert_eq!(judge(refused), (Verdict::Warning, text));
+        }
+        let page = Page { missing: Some("a part is missing".to_owned()), ..Page::default() };
+        let warnings = ["it is announced to end".to_owned()];
+        let page = Page { warnings: warnings.to_vec(), ..page };
+        assert_eq!(remarks(&page).collect::<Vec<_>>(), ["it is announced to end", "a part is missing"]);
+    }
 
     #[test]
     fn a_certificate_is_good_then_a_warning_and_a_problem_once_it_has_ended() {

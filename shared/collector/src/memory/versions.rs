@@ -97,6 +97,12 @@ impl Versions {
         }
     }
 
+    /// The content of an id that was delivered or staged last.
+    pub(super) fn last(&self, id: u64) -> Option<u64> {
+        let stored = || self.stored.as_ref()?.latest.get(&id).map(|latest| latest.content);
+        self.staged.get(&id).copied().or_else(stored)
+    }
+
     /// Remembers this content as the newest of its id.
     pub(super) fn stage(&mut self, id: u64, content: u64) {
         self.staged.insert(id, content);

@@ -21,6 +21,7 @@ mod page;
 mod proof;
 mod queue;
 mod recover;
+mod snapshot;
 mod sweep;
 
 use std::collections::{BTreeMap, HashMap};

@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use jiff::civil::DateTime;
 
 use crate::error::{Error, ErrorType, code};
+use crate::instant;
 use crate::memory::{Bucket, Load, Memory, Verdict};
 use crate::message::{Picked, paths};
 use crate::obfuscate::obfuscate;
 use crate::ports::{Sink, Source, StateStore, Write};
-use crate::record::{plain_string, scan};
+use crate::record::scan;
 use crate::service::SameBy;
-use crate::settings::SnapshotMode;
 use crate::window::later;
 
 use super::batch::MOST_ROWS;
@@ -38,11 +37,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Drops what was delivered before and puts the rest into the open batch, which is sent whenever it is full.
     pub(super) async fn take_records(&mut self, records: &[Bytes]) -> Result<(), Stop> {
         let wanted = paths(self.settings.service);
-        let mark = self.snapshot_mark();
-        let entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted, mark)).collect();
+        let mut entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted)).collect();
         let places: Vec<(Bucket, u64)> = entries.iter().map(|entry| (entry.bucket, entry.hash)).collect();
         self.load_memory(&places).await?;
-        for (record, entry) in records.iter().zip(&entries) {
+        for (record, entry) in records.iter().zip(&mut entries) {
+            entry.hash = self.version(entry.bucket, entry.hash);
             match self.judge(entry.bucket, entry.hash) {
                 Verdict::New => {
                     self.send(record, entry).await?;
@@ -68,40 +67,27 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    fn entry(&mut self, record: &Bytes, wanted: &[&[&str]], mark: u64) -> Entry {
+    fn entry(&mut self, record: &Bytes, wanted: &[&[&str]]) -> Entry {
         let ignoring = match self.settings.service.same_by {
             SameBy::Content => None,
             SameBy::LastVersion { ignoring, .. } => ignoring,
         };
         let scanned = scan(record, &self.hash_key, wanted, ignoring);
         let picked = Picked::new(scanned.picked);
-        let event_time = picked.event_time.and_then(event_time);
+        let event_time = picked.event_time.and_then(instant::of_member);
         let bucket = match self.settings.service.same_by {
+            SameBy::Content if self.settings.service.query.is_snapshot() => Bucket::Version(scanned.hash),
             SameBy::Content => Bucket::of(event_time),
             SameBy::LastVersion { .. } => {
                 Bucket::Version(picked.id.map_or(scanned.hash, |id| self.hash_key.of_value(id)))
             }
         };
         Entry {
-            hash: scanned.hash ^ mark,
+            hash: scanned.hash,
             bucket,
             event_time,
             tag_index: self.tags.index(picked.route),
             is_object: scanned.is_object,
-        }
-    }
-
-    /// Makes the records of one snapshot differ from the same ones of another, as far as they shall be sent again: those
-    /// of another UTC day, or all. A snapshot belongs to the day on which it began, whenever it is completed.
-    fn snapshot_mark(&self) -> u64 {
-        let Some(taken) = self.walk().window_from.filter(|_| self.settings.service.query.is_snapshot())
-        else {
-            return 0;
-        };
-        match self.settings.snapshot_mode {
-            SnapshotMode::Changes => 0,
-            SnapshotMode::Daily => self.hash_key.of_name(&taken.strftime("%Y-%m-%d").to_string()),
-            SnapshotMode::Always => self.hash_key.of_name(&taken.to_string()),
         }
     }
 
@@ -240,37 +226,6 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.note_swept(instant);
         if self.course.is_live() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
             self.next.last_event_time_in_utc = Some(instant);
-        }
-    }
-}
-
-/// An event time as Microsoft writes it: RFC 3339 with 0 to 7 digits of a second; without a zone it is UTC.
-fn event_time(raw_value: &[u8]) -> Option<Timestamp> {
-    let text = plain_string(raw_value)?;
-    if let Ok(instant) = text.parse() {
-        return Some(instant);
-    }
-    let civil: DateTime = text.parse().ok()?;
-    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn event_times_are_read_with_any_fraction_and_without_a_zone() {
-        let table = [
-            ("\"2026-11-20T10:00:00Z\"", Some("2026-11-20T10:00:00Z")),
-            ("\"2026-11-20T10:00:00.1234567Z\"", Some("2026-11-20T10:00:00.1234567Z")),
-            ("\"2026-11-20T12:00:00+02:00\"", Some("2026-11-20T10:00:00Z")),
-            ("\"2026-11-20T10:00:00.5\"", Some("2026-11-20T10:00:00.5Z")),
-            ("\"soon\"", None),
-            ("null", None),
-            ("1763632800", None),
-        ];
-        for (raw, expected) in table {
-            assert_eq!(event_time(raw.as_bytes()), expected.map(|text| text.parse().unwrap()), "{raw}");
         }
     }
 }

@@ -61,6 +61,37 @@ fn over_three_days_each_mode_sends_what_it_says() {
 }
 
 #[test]
+fn another_mode_knows_what_was_sent_in_the_one_before() {
+    // (hours later, mode, what is sent)
+    let visits = [
+        (0, Daily, "ab"),
+        (1, Always, "ab"),
+        (1, Daily, ""),
+        (1, Changes, ""),
+        (1, Always, "ab"),
+        (1, Changes, ""),
+        // Another day, on which nothing was sent yet.
+        (24, Changes, ""),
+        (1, Daily, "ab"),
+        (1, Changes, ""),
+        (24 * 31, Changes, ""),
+        (1, Daily, "ab"),
+    ];
+    let mut site = site(Changes, &["a", "b"]);
+    for (number, (hours, mode, expected)) in visits.into_iter().enumerate() {
+        for hour in 0..hours {
+            site.pass(HOUR);
+            if hour % 24 == 23 {
+                site.settings = inventory_settings(Changes);
+                assert_eq!(sent(&mut site), "", "while it waits for visit {number}");
+            }
+        }
+        site.settings = inventory_settings(mode);
+        assert_eq!(sent(&mut site), expected, "{mode:?}, visit {number}");
+    }
+}
+
+#[test]
 fn a_line_without_an_id_and_one_that_is_there_twice_are_sent_once_a_snapshot() {
     for (mode, again) in [(Daily, 0), (Changes, 0), (Always, 2)] {
         let mut site = site(mode, &["a", "a"]);

@@ -1,23 +1,16 @@
 //! The event times of a page's records, where its paging depends on them.
 //!
-//! They are read as the run loop reads them: RFC 3339 with any fraction of a second, UTC where no zone is named. A time
-//! that it cannot read is none here either, so the two never disagree about what a window holds.
+//! A time that the run loop cannot read is none here either: both read it by the same rule (`collector::instant`).
 
 use bytes::Bytes;
-use collector::record::{HashKey, plain_string, scan};
+use collector::instant;
+use collector::record::{HashKey, scan};
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 
 /// The instant in a record's member at `path`, outermost name first; `None` where it has none that can be read.
 pub(crate) fn event_time(record: &Bytes, path: &[&str]) -> Option<Timestamp> {
     let [raw_value, ..] = scan(record, &HashKey::default(), &[path], None).picked;
-    let text = plain_string(raw_value?)?;
-    if let Ok(instant) = text.parse() {
-        return Some(instant);
-    }
-    let civil: DateTime = text.parse().ok()?;
-    civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    instant::of_member(raw_value?)
 }
 
 #[cfg(test)]
@@ -25,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_read_with_any_fraction_and_without_a_zone() {
+    fn a_records_time_is_found_at_its_path() {
         let table = [
             (r#"{"a":{"t":"2026-11-20T10:00:00Z"}}"#, Some("2026-11-20T10:00:00Z")),
             (r#"{"t":1,"a":{"t":"2026-11-20T10:00:00.1234567Z"}}"#, Some("2026-11-20T10:00:00.1234567Z")),
