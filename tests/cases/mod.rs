@@ -15,6 +15,7 @@ mod kills;
 mod kills_of_feeds;
 mod late_sweep;
 mod on_premise;
+mod pace;
 mod payloads;
 mod payloads_of_feeds;
 mod races;

@@ -16,6 +16,7 @@ pub mod document;
 pub mod feeds;
 pub mod iam;
 pub mod judge;
+pub mod pace;
 pub mod parties;
 pub mod payloads;
 pub mod pictures;

@@ -3,8 +3,8 @@
 //! Microsoft counts requests by application and tenant; going over the limit costs more time than waiting does, and
 //! every refused request counts too. So each request to the API, repeats included, takes a turn here first. Logins go
 //! to another service and take none. The instants of the turns taken are kept for as long as they count, so the limit
-//! holds for every span, wherever it begins. Of a budget of a minute or longer, what was used is told to the next
-//! process, which counts all of it as of the last turn: too late, but never too early.
+//! holds for every span, wherever it begins. What was used is handed over to the next process, which counts all of it as
+//! of the last turn: too late, but never too early.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,11 @@ use tokio::time::Instant;
 
 use crate::retry::after;
 
-/// Spans shorter than this are over before another process could begin.
+/// Spans shorter than this are over before another process could begin: delivery, commit, lease and login lie between.
+/// Seconds may be all that does, where an invocation ends as the next tick comes and finds a new process.
+const SHORTEST_HANDED_OVER: Duration = Duration::from_secs(2);
+
+/// A wait for a budget of less than this is no news to the operator.
 const SHORTEST_TOLD: Duration = Duration::from_secs(60);
 
 /// Requests do not all take the same time to the server: each span is longer by a hundredth, but by no more than this.
@@ -102,9 +106,9 @@ impl Throttle {
         wait.map_or(Ok(()), |wait| self.within(wait, clock, deadline))
     }
 
-    /// How much of the budget is used now, when that is worth telling to the next process.
+    /// How much of the budget is used now, when that matters to the next process.
     pub(crate) fn used(&self, now: Timestamp) -> Option<Used> {
-        if self.per < SHORTEST_TOLD {
+        if self.per < SHORTEST_HANDED_OVER {
             return None;
         }
         let instant = Instant::now();
@@ -118,7 +122,7 @@ impl Throttle {
     pub(crate) fn remember(&self, used: Used, now: Timestamp) {
         let age = Duration::try_from(now.duration_since(used.last)).unwrap_or_default();
         let instant = Instant::now();
-        if self.per < SHORTEST_TOLD || age >= self.per {
+        if self.per < SHORTEST_HANDED_OVER || age >= self.per {
             return;
         }
         let mut taken = self.taken();

@@ -152,11 +152,27 @@ async fn what_a_process_used_itself_is_not_counted_twice() {
 }
 
 #[tokio::test]
-async fn budgets_of_less_than_a_minute_are_nobody_elses_matter() {
-    let throttle = throttle(1, SignedDuration::from_secs(59));
-    turns(&throttle, 1).await;
-    assert_eq!(throttle.used(clock()), None);
-    let other = Throttle::new(RequestRate { requests: 1, per: SignedDuration::from_secs(59) });
-    other.remember(Used { turns: 1, last: clock() }, clock());
-    assert_eq!(other.foresee(&clock, after(clock(), Duration::from_secs(1))), Ok(()));
+async fn a_short_budget_is_not_used_twice_by_two_processes_in_turn() {
+    let ten_seconds = SignedDuration::from_secs(10);
+    let first = throttle(1, ten_seconds);
+    turns(&first, 1).await;
+    let used = first.used(clock()).unwrap();
+
+    let now = clock() + SignedDuration::from_secs(4);
+    let next = throttle(1, ten_seconds);
+    next.remember(used, now);
+    let refused = next.foresee(&move || now, after(now, Duration::from_secs(5))).unwrap_err();
+    assert!(refused.until >= clock() + ten_seconds, "{refused:?}");
+    assert!(!refused.is_told, "seconds are waited for, not told");
+}
+
+#[tokio::test]
+async fn budgets_that_end_before_another_process_can_begin_are_nobody_elses_matter() {
+    let short = SignedDuration::from_secs(1);
+    let first = throttle(1, short);
+    turns(&first, 1).await;
+    assert_eq!(first.used(clock()), None);
+    let next = throttle(1, short);
+    next.remember(Used { turns: 1, last: clock() }, clock());
+    assert_eq!(next.foresee(&clock, after(clock(), Duration::from_millis(1))), Ok(()));
 }
