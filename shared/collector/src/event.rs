@@ -1,4 +1,4 @@
-//! What an invocation is asked to do (CONTRACT 4).
+//! What an invocation is asked to do.
 //!
 //! A timer's event says no more than that it is time, whatever else it carries. Anything else is a request with known
 //! keys; one unknown key or bad time and nothing is pulled, because a backfill that was understood by half is worse

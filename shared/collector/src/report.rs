@@ -1,4 +1,4 @@
-//! The answer of an invocation (CONTRACT 6): every key always present, null or 0.
+//! The answer of an invocation: every key always present, null or 0.
 
 use std::collections::BTreeMap;
 

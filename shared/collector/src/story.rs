@@ -1,4 +1,4 @@
-//! The collector's own story: what it tells Devo about itself (CONTRACT 7).
+//! The collector's own story: what it tells Devo about itself.
 //!
 //! Every warning and error, and one line of statistics a pull cycle, goes to `devo.collectors.out.local.{level}` in the
 //! vendor's form and words; the count of messages goes to `devo.collector.metric.message_sent`. So existing alerts and

@@ -1,7 +1,7 @@
 //! The settings of one service, resolved: what the configuration document says, laid over the declaration.
 //!
-//! Everything is parsed once, at the edge, into this typed value; all problems of a document are reported together
-//! (CONTRACT 2). Nothing downstream sees the document again.
+//! Everything is parsed once, at the edge, into this typed value; all problems of a document are reported together.
+//! Nothing downstream sees the document again.
 
 pub mod document;
 mod findings;
