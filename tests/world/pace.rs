@@ -436,8 +436,13 @@ impl Played {
         let end = START.parse::<Timestamp>().unwrap() + BUSY;
         for (desk, ended) in self.stage.desks.iter().zip(&self.ended) {
             let is_idle = |end_of_one: &&Ended| end_of_one.report.status == Status::UpToDate;
-            let idle = ended.iter().find(is_idle).unwrap();
-            assert!(idle.began >= end, "{what}: {:?} was idle at {}", desk.endpoint, idle.began);
+            // A list that takes longer than its period is begun again at once: it may never be idle.
+            let first_idle = ended.iter().find(is_idle).map(|one| one.began);
+            assert!(
+                first_idle.is_none_or(|at| at >= end),
+                "{what}: {:?} was idle at {first_idle:?}",
+                desk.endpoint
+            );
         }
     }
 }
