@@ -16,6 +16,7 @@ pub static SERVICE: Service = Service {
         page_size: Some(1000),
         bounds: Bounds::Inclusive,
         base_filter: None,
+        expand: None,
         headers: &[],
         paging: Paging::Links,
         successor: Some("alerts_v2"),
@@ -40,4 +41,5 @@ pub static SERVICE: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: SECURITY_LOGS,
     permission: SECURITY_EVENTS,
+    ..Service::PLAIN
 };

@@ -17,16 +17,18 @@ pub static SERVICE: Service = Service {
         page_size: Some(1000),
         bounds: Bounds::Inclusive,
         base_filter: None,
+        expand: None,
         headers: &[("prefer", "include-unknown-enum-members")],
         paging: Paging::MovingBoundary,
         successor: None,
     },
     event_time: &["lastUpdateDateTime"],
-    same_by: SameBy::LastVersion { id: &["id"], ignoring: Some("lastUpdateDateTime") },
+    same_by: SameBy::LastVersion { ignoring: Some("lastUpdateDateTime") },
     // The page of the API leaves its retention to the environment; Defender's portal shows alerts for half a year.
     window: WindowRule { retention: SignedDuration::from_hours(180 * 24), ..WINDOW },
     tag: Tag::Fixed("cloud.msgraph.security.alerts_v2.{env}"),
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: SECURITY_LOGS,
     permission: "SecurityAlert.Read.All",
+    ..Service::PLAIN
 };

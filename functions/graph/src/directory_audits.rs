@@ -15,6 +15,7 @@ pub static SERVICE: Service = Service {
         page_size: Some(1000),
         bounds: Bounds::Inclusive,
         base_filter: None,
+        expand: None,
         headers: &[],
         paging: Paging::Links,
         successor: None,
@@ -26,4 +27,5 @@ pub static SERVICE: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: AUDIT_LOGS,
     permission: "AuditLog.Read.All",
+    ..Service::PLAIN
 };

@@ -11,12 +11,13 @@ pub static SERVICE: Service = Service {
     name: "secure_score_control_profiles",
     aliases: &["secure_score_control_profile"],
     function: "graph-secure-score-control-profiles",
-    query: Query::Snapshot { path: "/v1.0/security/secureScoreControlProfiles" },
+    query: Query::Snapshot { path: "/v1.0/security/secureScoreControlProfiles", page_size: None },
     event_time: &[],
-    same_by: SameBy::LastVersion { id: &["id"], ignoring: None },
+    same_by: SameBy::LastVersion { ignoring: None },
     window: WINDOW,
     tag: Tag::Fixed("cloud.office365.security.scorecontrol.{env}.msgraph"),
     period: Period { default_seconds: 86_400, minimum_seconds: 60 },
     rate: SECURITY_LOGS,
     permission: SECURITY_EVENTS,
+    ..Service::PLAIN
 };

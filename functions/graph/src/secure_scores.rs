@@ -23,4 +23,5 @@ pub static SERVICE: Service = Service {
     period: Period { default_seconds: 86_400, minimum_seconds: 60 },
     rate: SECURITY_LOGS,
     permission: SECURITY_EVENTS,
+    ..Service::PLAIN
 };

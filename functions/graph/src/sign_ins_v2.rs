@@ -19,6 +19,7 @@ pub static SERVICE: Service = Service {
             "signInEventTypes/any(t: t eq 'interactiveUser' or t eq 'nonInteractiveUser' or t eq 'servicePrincipal' \
              or t eq 'managedIdentity' or t eq 'unknownFutureValue')",
         ),
+        expand: None,
         headers: &[("Prefer", "include-unknown-enum-members")],
         paging: Paging::Links,
         successor: None,
@@ -39,6 +40,7 @@ pub static SERVICE: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: AUDIT_LOGS,
     permission: "AuditLog.Read.All",
+    ..Service::PLAIN
 };
 
 /// A service of version 1.x that had one type of sign-in.

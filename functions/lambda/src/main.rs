@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    aws_host::run(&[&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT])
+    aws_host::run(&[&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT, &endpoint::DEFENDER])
 }

@@ -27,7 +27,8 @@ use outcome::Ending;
 pub use demo::{Reads, World};
 
 /// The families this collector knows, in the order of the README's table.
-pub static FAMILIES: &[&Family] = &[&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT];
+pub static FAMILIES: &[&Family] =
+    &[&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT, &endpoint::DEFENDER];
 
 /// Plays the command that this process was started with.
 pub fn main() -> ExitCode {

@@ -78,4 +78,5 @@ const FEED: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: Rate { requests: 2_000, seconds: 60, budget: "Management Activity API" },
     permission: "",
+    ..Service::PLAIN
 };

@@ -36,6 +36,7 @@ const fn service(name: &'static str, function: &'static str) -> Service {
             page_size: None,
             bounds: Bounds::Inclusive,
             base_filter: None,
+            expand: None,
             headers: &[],
             paging: Paging::Links,
             successor: None,
@@ -51,6 +52,7 @@ const fn service(name: &'static str, function: &'static str) -> Service {
         period: Period { default_seconds: 300, minimum_seconds: 60 },
         rate: Rate { requests: 5, seconds: 10, budget: "auditLogs" },
         permission: "AuditLog.Read.All",
+        ..Service::PLAIN
     }
 }
 

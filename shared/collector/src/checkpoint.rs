@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorType, code};
 use crate::instant;
 use crate::ports::{CHECKPOINT_KEY, Row};
 use crate::report::Status;
+use crate::run::Enriching;
 use crate::story::Line;
 use crate::window::Window;
 
@@ -44,6 +45,9 @@ pub struct Walk {
     /// The API was not ready for the window at hand: it is asked again in its time, not sooner.
     #[serde(default, rename = "window_waits", skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
+    /// The record that is being enriched, as far as its counts are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enriching: Option<Enriching>,
     /// Something of the window at hand was missing in an answer.
     #[serde(default, rename = "window_is_partial", skip_serializing_if = "std::ops::Not::not")]
     pub is_partial: bool,
@@ -72,6 +76,7 @@ impl Walk {
         self.next_link = None;
         self.waits = false;
         self.is_partial = false;
+        self.enriching = None;
     }
 }
 

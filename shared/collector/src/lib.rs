@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod error;
 pub mod event;
+pub mod flatten;
 pub mod instant;
 pub mod memory;
 pub mod message;

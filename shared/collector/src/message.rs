@@ -4,7 +4,7 @@
 //! event at LF, CR or NUL. Nothing is parsed and written again.
 
 use crate::record::{MAX_PICKS, plain_string};
-use crate::service::{SameBy, Service, Tag};
+use crate::service::{SameBy, Tag};
 use crate::settings::Settings;
 
 /// Finds the tag of a record.
@@ -115,16 +115,15 @@ fn tag_ending_in(prefix: &str, value: &str) -> Option<String> {
 }
 
 /// The members that one pass over a record picks, in the order of [`Picked`].
-pub fn paths(service: &'static Service) -> [&'static [&'static str]; 3] {
+pub fn paths(settings: &Settings) -> [&'static [&'static str]; 4] {
+    let service = settings.service;
     let route: &[&str] = match &service.tag {
         Tag::Fixed(_) => &[],
         Tag::ByField { field, .. } | Tag::Suffixed { field, .. } => field,
     };
-    let id: &[&str] = match &service.same_by {
-        SameBy::Content => &[],
-        SameBy::LastVersion { id, .. } => id,
-    };
-    [service.event_time, route, id]
+    let is_known_by_id = matches!(service.same_by, SameBy::LastVersion { .. });
+    let id: &[&str] = if is_known_by_id || !settings.enrichments.is_empty() { service.id } else { &[] };
+    [service.event_time, route, id, service.end_time]
 }
 
 /// The members that one pass over a record picked.
@@ -134,8 +133,10 @@ pub struct Picked<'a> {
     pub event_time: Option<&'a [u8]>,
     /// The member that the tag depends on, raw.
     pub route: Option<&'a [u8]>,
-    /// The id whose versions are compared, raw; none where it is null or empty.
+    /// The id, raw; none where it is null or empty.
     pub id: Option<&'a [u8]>,
+    /// The end of what the record tells of, raw.
+    pub end_time: Option<&'a [u8]>,
 }
 
 /// What stands in the place of an id where there is none: all such records would be versions of one.
@@ -144,7 +145,8 @@ const NO_IDS: [&[u8]; 2] = [b"null", b"\"\""];
 impl<'a> Picked<'a> {
     /// Names what was picked by [`paths`].
     pub fn new(picked: [Option<&'a [u8]>; MAX_PICKS]) -> Self {
-        Self { event_time: picked[0], route: picked[1], id: picked[2].filter(|raw| !NO_IDS.contains(raw)) }
+        let id = picked[2].filter(|raw| !NO_IDS.contains(raw));
+        Self { event_time: picked[0], route: picked[1], id, end_time: picked[3] }
     }
 }
 
@@ -206,7 +208,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::service::{Family, Period, Query, Rate, WindowRule};
+    use crate::service::{Family, Period, Query, Rate, Service, WindowRule};
     use crate::settings::document::resolve;
 
     fn written(record: &str, is_object: bool) -> String {
@@ -231,6 +233,7 @@ mod tests {
         period: Period { default_seconds: 300, minimum_seconds: 60 },
         rate: Rate { requests: 2_000, seconds: 60, budget: "content" },
         permission: "",
+        ..Service::PLAIN
     };
 
     fn tags(override_tag: Option<&str>) -> Tags {

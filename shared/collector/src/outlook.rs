@@ -76,9 +76,7 @@ impl Outlook {
         let rule = &settings.service.window;
         Self {
             lag_beyond_period_seconds: standing.lag_beyond(settings.request_period, now),
-            edge_hours: standing
-                .edge_hours(rule.retention, now)
-                .filter(|_| settings.service.query.has_windows()),
+            edge_hours: standing.edge_hours(rule.retention, now).filter(|_| settings.has_windows()),
             quota_used_percent,
         }
     }

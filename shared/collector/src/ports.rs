@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::service::Enrichment;
 use crate::window::Window;
 
 /// The time of day, as a value that tests can move. Any `Fn() -> Timestamp` is one.
@@ -33,6 +34,8 @@ impl<F: Fn() -> Timestamp + Send + Sync> Clock for F {
 pub struct PageRequest {
     /// The window; both ends are whole seconds and belong to it.
     pub window: Window,
+    /// Which of the operator's own queries is asked, by its index in the settings; `None` where there are none.
+    pub query: Option<usize>,
     /// Where the page before ended; `None` asks for the window's first page.
     pub link: Option<String>,
     /// The request must have ended by then.
@@ -67,6 +70,28 @@ pub struct Blob {
     pub created: Timestamp,
     /// `contentExpiration`: from then on it cannot be had.
     pub expires: Timestamp,
+}
+
+/// What is asked of a source about one record.
+#[derive(Debug, Clone)]
+pub struct RelatedRequest {
+    /// What is counted.
+    pub enrichment: &'static Enrichment,
+    /// The record's id.
+    pub id: String,
+    /// The request must have ended by then.
+    pub deadline: Timestamp,
+}
+
+/// What comes of a request for a count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Related {
+    /// So many belong to the record; none where it is there no longer.
+    Count(u64),
+    /// The application may not ask for it, in words for the operator: nor may it for any other record.
+    NotPermitted(String),
+    /// The API refuses it for this record alone, in words for the operator.
+    Refused(String),
 }
 
 /// What comes of the blobs that are being fetched.
@@ -178,6 +203,15 @@ pub trait Source: Send {
     /// The next thing that comes of the blobs, in whatever order they come; `NotYet` when nothing did before `until`.
     /// An error ends the fetch: blobs that have not ended were not had, and may be asked for again.
     fn fetched(&mut self, until: Timestamp) -> impl Future<Output = Result<Fetched, SourceError>> + Send;
+
+    /// Counts what belongs to a record, all pages of it together. An error means that the count may be had later.
+    fn related(
+        &mut self,
+        request: &RelatedRequest,
+    ) -> impl Future<Output = Result<Related, SourceError>> + Send;
+
+    /// When the next request can be sent at the earliest; `None` when that is now. A request that is made sooner waits.
+    fn waits_until(&self) -> Option<Timestamp>;
 
     /// What the source wants to know again when the next invocation begins, for example how much of a request budget
     /// is used: small, and no secret. It is stored with each commit.

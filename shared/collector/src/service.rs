@@ -6,6 +6,8 @@
 
 use jiff::SignedDuration;
 
+use crate::settings::Setting;
+
 /// The services of one input of the configuration document.
 #[derive(Debug)]
 pub struct Family {
@@ -76,6 +78,11 @@ pub struct Service {
     pub query: Query,
     /// Member that holds a record's event time, outermost name first; empty where there is none.
     pub event_time: &'static [&'static str],
+    /// Member that is null for as long as the record goes on to change, outermost name first; empty where records have no
+    /// such end. Windows reach back to the oldest record that was met without its end.
+    pub end_time: &'static [&'static str],
+    /// Member that holds a record's id, outermost name first: a string or a number.
+    pub id: &'static [&'static str],
     /// Which of its records are the same.
     pub same_by: SameBy,
     /// How its windows are laid.
@@ -88,6 +95,68 @@ pub struct Service {
     pub rate: Rate,
     /// Application permission that the API's 403 asks for, named in the error.
     pub permission: &'static str,
+    /// The counts that a document may ask to be added to each record.
+    pub enrichments: &'static [Enrichment],
+    /// How a record is taken apart into events, where a document asks for that.
+    pub flatten: Option<Flatten>,
+}
+
+impl Service {
+    /// What services have in common that do nothing unusual: the rest of a declaration.
+    pub const PLAIN: Self = Self {
+        input: "",
+        name: "",
+        aliases: &[],
+        function: "",
+        query: Query::FailedContent,
+        event_time: &[],
+        end_time: &[],
+        id: &["id"],
+        same_by: SameBy::Content,
+        window: WindowRule {
+            max: SignedDuration::from_hours(24),
+            lookback: SignedDuration::from_hours(1),
+            retention: SignedDuration::from_hours(30 * 24),
+        },
+        tag: Tag::Fixed(""),
+        period: Period { default_seconds: 300, minimum_seconds: 60 },
+        rate: Rate { requests: 1, seconds: 1, budget: "" },
+        permission: "",
+        enrichments: &[],
+        flatten: None,
+    };
+}
+
+/// A count of what belongs to a record, asked for with a request of its own.
+#[derive(Debug)]
+pub struct Enrichment {
+    /// The switch in the document that asks for it.
+    pub switch: Setting,
+    /// The member that holds the count in what is sent, for example `related_files`.
+    pub member: &'static str,
+    /// Path under the base URL; `{id}` stands for the record's id.
+    pub path: &'static str,
+    /// Application permission that it needs, named when it is missing.
+    pub permission: &'static str,
+}
+
+/// How a record is taken apart into events that have no nested members of these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flatten {
+    /// The members of one object come into the record, and each element of one array makes an event.
+    Members {
+        /// Name of the object.
+        object: &'static str,
+        /// Name of the array; `related_{array}` counts its elements.
+        array: &'static str,
+    },
+    /// The elements of one array are grouped, and each combination of one element of each group makes an event.
+    Groups {
+        /// Name of the array.
+        array: &'static str,
+        /// The elements' member that names their group; `related_{group}s` counts them.
+        by: &'static str,
+    },
 }
 
 /// How one window of records is asked for.
@@ -103,6 +172,8 @@ pub enum Query {
         bounds: Bounds,
         /// A filter that is always ANDed, for example the sign-in event types.
         base_filter: Option<&'static str>,
+        /// `$expand`: what is nested in a record only when it is asked for.
+        expand: Option<&'static str>,
         /// Further request headers as (name, value).
         headers: &'static [(&'static str, &'static str)],
         /// How a page leads to the next one.
@@ -119,6 +190,16 @@ pub enum Query {
     },
     /// An OData collection without a time: the whole list, each time.
     Snapshot {
+        /// Path under the base URL.
+        path: &'static str,
+        /// `$top`: the pages are asked for by `$skip`, because a list that is cut by `$top` gives no link; a link is
+        /// followed all the same where there is one, with its path and query at the configured host. `None` leaves size and
+        /// links to the API.
+        page_size: Option<u32>,
+    },
+    /// The operator's own queries (advanced hunting), each posted with its own period, tag and position. Those that name
+    /// the ends of a window (`{from}` and `{to}`) are asked window by window, the others as a snapshot.
+    Hunting {
         /// Path under the base URL.
         path: &'static str,
     },
@@ -144,7 +225,13 @@ impl Query {
         matches!(self, Self::Snapshot { .. })
     }
 
-    /// Whether it is asked for by windows of time, so that those of the past can be asked for again.
+    /// Whether it is the operator's own queries.
+    pub fn is_hunting(&self) -> bool {
+        matches!(self, Self::Hunting { .. })
+    }
+
+    /// Whether it is asked for by windows of time, so that those of the past can be asked for again. Of the operator's own
+    /// queries some may be and others not.
     pub fn has_windows(&self) -> bool {
         !self.has_no_listing() && !self.is_snapshot()
     }
@@ -163,6 +250,10 @@ pub enum Paging {
     /// By time: from the last record's instant on, inclusive, is asked anew until nothing later comes. The API's links
     /// count rows (`$skip`) and end before a long list does; they are followed only where a whole page has one instant.
     MovingBoundary,
+    /// By time as well, where the API sorts nothing: a window that does not fit one page is asked for in halves, and
+    /// only a second that does not is read by `$skip`. So a record that changes while the window is read cannot move another
+    /// one out of sight. Paths and queries of links are followed at the configured host.
+    Slices,
 }
 
 /// Which records are the same. Enriched members and those that the collector adds are never compared.
@@ -173,8 +264,6 @@ pub enum SameBy {
     /// A record is compared with the version of its id that was delivered last: one that changes back is delivered
     /// again. A record without an id is compared by its content.
     LastVersion {
-        /// The member that holds the id, outermost name first: a string or a number.
-        id: &'static [&'static str],
         /// A member of the record that is left out of the comparison.
         ignoring: Option<&'static str>,
     },

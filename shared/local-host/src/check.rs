@@ -93,6 +93,7 @@ async fn check_service(
     let now = clock.now().round(Unit::Second).unwrap_or_else(|_| clock.now());
     let request = PageRequest {
         window: Window { from: now - WINDOW.min(settings.window_max), to: now },
+        query: None,
         link: None,
         deadline: now + TIME,
     };

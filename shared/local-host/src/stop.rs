@@ -4,7 +4,9 @@
 //! says "out of time", so the run loop delivers and commits what it has and gives its lease back. A second Ctrl-C ends
 //! the process at once; what that repeats is one batch.
 
-use collector::ports::{Blob, Fetched, Page, PageRequest, Preparation, Source, SourceError, SourceStats};
+use collector::ports::{
+    Blob, Fetched, Page, PageRequest, Preparation, Related, RelatedRequest, Source, SourceError, SourceStats,
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -170,6 +172,18 @@ impl<S: Source> Source for Stoppable<S> {
         }
     }
 
+    async fn related(&mut self, request: &RelatedRequest) -> Result<Related, SourceError> {
+        tokio::select! {
+            biased;
+            () = self.stop.asked() => Err(SourceError::OutOfTime),
+            outcome = self.source.related(request) => outcome,
+        }
+    }
+
+    fn waits_until(&self) -> Option<Timestamp> {
+        self.source.waits_until()
+    }
+
     fn memo(&self) -> Map<String, Value> {
         self.source.memo()
     }
@@ -207,6 +221,14 @@ mod tests {
             std::future::pending().await
         }
 
+        async fn related(&mut self, _: &RelatedRequest) -> Result<Related, SourceError> {
+            std::future::pending().await
+        }
+
+        fn waits_until(&self) -> Option<Timestamp> {
+            None
+        }
+
         fn memo(&self) -> Map<String, Value> {
             Map::from_iter([("known".to_owned(), true.into())])
         }
@@ -227,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn a_source_that_is_silent_is_out_of_time_once_a_stop_is_asked() {
         let window = Window { from: Timestamp::UNIX_EPOCH, to: Timestamp::UNIX_EPOCH };
-        let request = PageRequest { window, link: None, deadline: Timestamp::MAX };
+        let request = PageRequest { window, query: None, link: None, deadline: Timestamp::MAX };
         let (stopper, stop) = pair();
         let mut source = Stoppable::new(Silent::default(), stop, Purpose::Collect);
         let asking = async {

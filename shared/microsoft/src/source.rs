@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use collector::error::Error;
 use collector::ports::{
-    Blob, Clock, Fetched, Page, PageRequest, Preparation, Source, SourceError, SourceStats,
+    Blob, Clock, Fetched, Page, PageRequest, Preparation, Related, RelatedRequest, Source, SourceError,
+    SourceStats,
 };
 use collector::service::Query;
 use collector::settings::Settings;
@@ -188,6 +189,14 @@ impl Source for ApiSource {
         }
     }
 
+    async fn related(&mut self, _request: &RelatedRequest) -> Result<Related, SourceError> {
+        Ok(Related::Count(0))
+    }
+
+    fn waits_until(&self) -> Option<Timestamp> {
+        None
+    }
+
     fn memo(&self) -> Map<String, Value> {
         let mut memo = Map::new();
         self.shared.subscription.lock().unwrap_or_else(PoisonError::into_inner).write(&mut memo);
@@ -292,14 +301,23 @@ impl ApiSource {
 impl Api {
     fn new(settings: &Settings) -> Result<Self, Error> {
         Ok(match &settings.service.query {
-            Query::OData { path, page_size, bounds, base_filter, headers, paging, successor: _ } => {
+            Query::OData {
+                path,
+                page_size,
+                bounds,
+                base_filter,
+                expand: _,
+                headers,
+                paging,
+                successor: _,
+            } => {
                 let plan = Plan::Window { bounds: *bounds, page_size: *page_size, paging: *paging };
                 Self::OData(ODataQuery::new(settings, plan, path, *base_filter, headers)?)
             }
             Query::NewestDays { path } => {
                 Self::OData(ODataQuery::new(settings, Plan::NewestDays, path, None, &[])?)
             }
-            Query::Snapshot { path } => {
+            Query::Snapshot { path, .. } | Query::Hunting { path } => {
                 Self::OData(ODataQuery::new(settings, Plan::WholeList, path, None, &[])?)
             }
             Query::Content { content_type } => {

@@ -10,7 +10,8 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use collector::error::{Error, ErrorType};
 use collector::ports::{
-    Blob, BlobEnd, Fetched, Page, PageRequest, Preparation, Source, SourceError, SourceStats,
+    Blob, BlobEnd, Fetched, Page, PageRequest, Preparation, Related, RelatedRequest, Source, SourceError,
+    SourceStats,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
@@ -394,6 +395,16 @@ impl Source for ContentSource<'_> {
     }
 
     /// What it was told, with a count of the invocations that were told something.
+    /// Nothing belongs to its records.
+    async fn related(&mut self, _request: &RelatedRequest) -> Result<Related, SourceError> {
+        step().await;
+        Ok(Related::Count(0))
+    }
+
+    fn waits_until(&self) -> Option<Timestamp> {
+        None
+    }
+
     fn memo(&self) -> Map<String, Value> {
         let mut memo = self.preparation.as_ref().map(|told| told.memo.clone()).unwrap_or_default();
         let rounds = memo.get("rounds").and_then(Value::as_u64).unwrap_or(0);

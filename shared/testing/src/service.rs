@@ -22,6 +22,7 @@ const THINGS: Service = Service {
         page_size: Some(1000),
         bounds: Bounds::Inclusive,
         base_filter: None,
+        expand: None,
         headers: &[],
         paging: Paging::Links,
         successor: None,
@@ -41,6 +42,7 @@ const THINGS: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: Rate { requests: 5, seconds: 10, budget: "things" },
     permission: "Things.Read.All",
+    ..Service::PLAIN
 };
 
 /// Its settings, as a document without options gives them.
@@ -72,6 +74,9 @@ pub fn settings() -> Settings {
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1_000_000, per: SignedDuration::from_secs(1) },
         memory: None,
+        enrichments: Vec::new(),
+        flatten: None,
+        queries: Vec::new(),
         feeds: Vec::new(),
     }
 }
@@ -80,7 +85,7 @@ pub fn settings() -> Settings {
 pub static ALERTS: Service = Service {
     name: "alerts",
     function: "test-alerts",
-    same_by: SameBy::LastVersion { id: &["id"], ignoring: Some("time") },
+    same_by: SameBy::LastVersion { ignoring: Some("time") },
     tag: Tag::Fixed("my.app.alerts.{env}"),
     ..THINGS
 };
@@ -89,9 +94,9 @@ pub static ALERTS: Service = Service {
 pub static INVENTORY: Service = Service {
     name: "inventory",
     function: "test-inventory",
-    query: Query::Snapshot { path: "/v1.0/inventory" },
+    query: Query::Snapshot { path: "/v1.0/inventory", page_size: None },
     event_time: &[],
-    same_by: SameBy::LastVersion { id: &["id"], ignoring: None },
+    same_by: SameBy::LastVersion { ignoring: None },
     tag: Tag::Fixed("my.app.inventory.{env}"),
     period: Period { default_seconds: 86_400, minimum_seconds: 60 },
     ..THINGS
@@ -150,6 +155,7 @@ const CONTENT: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: Rate { requests: 2_000, seconds: 60, budget: "content" },
     permission: "Content.Read",
+    ..Service::PLAIN
 };
 
 /// The settings of one of the two feeds, as a document without options gives them.

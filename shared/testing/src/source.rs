@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use collector::error::{Error, ErrorType};
-use collector::ports::{Blob, Fetched, Page, PageRequest, Preparation, Source, SourceError, SourceStats};
+use collector::ports::{
+    Blob, Fetched, Page, PageRequest, Preparation, Related, RelatedRequest, Source, SourceError, SourceStats,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
@@ -198,6 +200,16 @@ impl Source for ScriptedSource<'_> {
     async fn fetched(&mut self, _until: Timestamp) -> Result<Fetched, SourceError> {
         step().await;
         Ok(Fetched::AllEnded)
+    }
+
+    /// Nothing belongs to its records.
+    async fn related(&mut self, _request: &RelatedRequest) -> Result<Related, SourceError> {
+        step().await;
+        Ok(Related::Count(0))
+    }
+
+    fn waits_until(&self) -> Option<Timestamp> {
+        None
     }
 
     fn memo(&self) -> Map<String, Value> {

@@ -27,6 +27,7 @@ pub static SERVICE: Service = Service {
         page_size: Some(1000),
         bounds: Bounds::Inclusive,
         base_filter: None,
+        expand: None,
         headers: &[],
         paging: Paging::Links,
         successor: None,
@@ -42,6 +43,7 @@ pub static SERVICE: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: Rate { requests: 5, seconds: 10, budget: "auditLogs" },
     permission: "AuditLog.Read.All",
+    ..Service::PLAIN
 };
 
 /// An invocation may take this long: nothing here is bounded by it.
@@ -146,6 +148,9 @@ fn settings(base_url: &str) -> Settings {
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1_000_000, per: SignedDuration::from_secs(1) },
         memory: None,
+        enrichments: Vec::new(),
+        flatten: None,
+        queries: Vec::new(),
         feeds: Vec::new(),
     }
 }

@@ -158,7 +158,7 @@ impl Reads {
     /// What this service reads of the simulated tenant.
     fn of(service: &Service) -> Result<Self, String> {
         let (found, asked) = match &service.query {
-            Query::OData { path, .. } | Query::Snapshot { path } => {
+            Query::OData { path, .. } | Query::Snapshot { path, .. } | Query::Hunting { path } => {
                 (served(path).map(Self::Collection), *path)
             }
             Query::NewestDays { path } => (served(path).map(Self::Days), *path),

@@ -178,7 +178,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             wanted.iter().for_each(|what| self.warn_of_old_start(what));
             return Ok(wanted.into_iter().map(|what| Open::new(what, 0, Walk::default())).collect());
         }
-        if !self.settings.service.query.has_windows() {
+        if !self.settings.has_windows() {
             return Ok(Vec::new());
         }
         let hashes = self.hashes_ahead(is_warm);

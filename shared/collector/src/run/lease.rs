@@ -73,6 +73,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             role: Role::Own,
             requests_before: Default::default(),
             is_prepared: false,
+            not_permitted: Default::default(),
             queue_expiries: None,
             memory_reaches_to: None,
             ports,

@@ -11,6 +11,7 @@ mod backfill;
 mod batch;
 mod content;
 mod course;
+mod enrich;
 mod errand;
 mod finish;
 mod lease;
@@ -21,10 +22,11 @@ mod page;
 mod proof;
 mod queue;
 mod recover;
+mod shape;
 mod snapshot;
 mod sweep;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use futures::future::join;
@@ -52,6 +54,7 @@ use errand::Role;
 use recover::Recovered;
 
 pub use backfill::BACKFILL_PREFIX;
+pub use enrich::Enriching;
 pub use ledger::LEDGER_PREFIX;
 pub use queue::QUEUE_PREFIX;
 
@@ -204,6 +207,8 @@ struct Run<'a, S, K, T> {
     is_prepared: bool,
     /// Records from before this instant are not compared any more, because a full memory forgot some of them.
     memory_reaches_to: Option<Timestamp>,
+    /// Counts that the application may not ask for, by their members.
+    not_permitted: BTreeSet<&'static str>,
     /// Expiry of each entry of the retry queue by its key, once the queue was read.
     queue_expiries: Option<BTreeMap<String, Timestamp>>,
 }
@@ -215,7 +220,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
         let query = &self.settings.service.query;
         let is_retry = query.has_no_listing();
-        if self.invocation.request.backfill.is_some() && !query.has_windows() {
+        if self.invocation.request.backfill.is_some() && !self.settings.has_windows() {
             return Err(backfill::refuse(self.settings));
         }
         if self.is_dry() {
@@ -301,7 +306,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                 self.ship().await?;
             }
             let link = self.walk().next_link.clone();
-            let request = PageRequest { window, link, deadline: self.work_until() };
+            let request = PageRequest { window, query: None, link, deadline: self.work_until() };
             if self.now() >= request.deadline {
                 return Err(Stop::OutOfTime);
             }

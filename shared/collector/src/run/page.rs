@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::error::{Error, ErrorType, code};
 use crate::instant;
 use crate::memory::{Bucket, Load, Memory, Verdict};
 use crate::message::{Picked, paths};
-use crate::obfuscate::obfuscate;
 use crate::ports::{Sink, Source, StateStore, Write};
 use crate::record::scan;
 use crate::service::SameBy;
@@ -28,6 +26,8 @@ struct Entry {
     event_time: Option<Timestamp>,
     tag_index: usize,
     is_object: bool,
+    /// Its id, where it is to be enriched.
+    id: Option<String>,
 }
 
 /// A record over this many bytes is worth a line in the log.
@@ -36,7 +36,7 @@ const LARGE_RECORD_BYTES: usize = 1024 * 1024;
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Drops what was delivered before and puts the rest into the open batch, which is sent whenever it is full.
     pub(super) async fn take_records(&mut self, records: &[Bytes]) -> Result<(), Stop> {
-        let wanted = paths(self.settings.service);
+        let wanted = paths(self.settings);
         let mut entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted)).collect();
         let places: Vec<(Bucket, u64)> = entries.iter().map(|entry| (entry.bucket, entry.hash)).collect();
         self.load_memory(&places).await?;
@@ -82,7 +82,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 Bucket::Version(picked.id.map_or(scanned.hash, |id| self.hash_key.of_value(id)))
             }
         };
+        let is_enriched = !self.settings.enrichments.is_empty();
+        let id = picked.id.filter(|_| is_enriched).and_then(text_of_id);
         Entry {
+            id,
             hash: scanned.hash,
             bucket,
             event_time,
@@ -93,18 +96,18 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// Puts a new record into the batch, which is sent first if there is no room for it.
     async fn send(&mut self, record: &Bytes, entry: &Entry) -> Result<(), Stop> {
-        let masked = obfuscate(record, &self.settings.obfuscation).map_err(|error| {
-            // A page is split by a JSON parser, so this cannot be; it must not become an unmasked record either.
-            Stop::Failed(Error::new(ErrorType::PullError, code::BAD_ANSWER, error.to_string()))
-        })?;
-        let text = masked.as_deref().unwrap_or(record);
-        self.make_room(self.frame_bytes(text, entry.tag_index), entry.bucket).await?;
+        let counts = self.counts_of(entry.hash, entry.id.as_deref()).await?;
+        let events = self.events_of(record, &counts)?;
+        let bytes = events.texts().iter().map(|text| self.frame_bytes(text, entry.tag_index)).sum();
+        self.make_room(bytes, entry.bucket).await?;
         if record.len() > LARGE_RECORD_BYTES {
             self.warn(format!("a record of {} bytes is sent whole; Devo may cut it", record.len()));
         }
         self.receive(entry);
         self.stage(entry.bucket, entry.hash);
-        self.append(entry.tag_index, text, entry.is_object);
+        for text in events.texts() {
+            self.append(entry.tag_index, text, entry.is_object);
+        }
         self.batch.records += 1;
         self.batch.late += u64::from(self.course.is_sweep());
         Ok(())
@@ -227,5 +230,14 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if self.course.is_live() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
             self.next.last_event_time_in_utc = Some(instant);
         }
+    }
+}
+
+/// A record's id as it stands in a path: a text or a number.
+fn text_of_id(raw: &[u8]) -> Option<String> {
+    match serde_json::from_slice(raw).ok()? {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }

@@ -217,6 +217,9 @@ fn settings_of(
         obfuscation: service_settings.obfuscation,
         rate: rate::of_function(service_settings.rate, input_settings.rate, service.rate, sharers),
         memory: service_settings.memory,
+        enrichments: service_settings.enrichments,
+        flatten: service_settings.flatten,
+        queries: service_settings.queries,
         feeds: feeds(target, own_input),
     }
 }

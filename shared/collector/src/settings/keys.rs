@@ -7,21 +7,21 @@ use crate::service::{Family, Query, Service};
 
 /// One setting: its name and the other spellings that existing documents use.
 #[derive(Debug)]
-pub(crate) struct Setting {
+pub struct Setting {
     /// The name that messages use.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Other spellings.
-    pub(crate) aliases: &'static [&'static str],
+    pub aliases: &'static [&'static str],
 }
 
 impl Setting {
     /// A setting with one spelling.
-    pub(crate) const fn named(name: &'static str) -> Self {
+    pub const fn named(name: &'static str) -> Self {
         Self { name, aliases: &[] }
     }
 
     /// A setting with other spellings beside its name.
-    pub(crate) const fn spelt(name: &'static str, aliases: &'static [&'static str]) -> Self {
+    pub const fn spelt(name: &'static str, aliases: &'static [&'static str]) -> Self {
         Self { name, aliases }
     }
 
@@ -86,6 +86,9 @@ pub(super) static RESET: Setting = Setting::named("reset_persistence_auth");
 pub(super) static OBFUSCATION: Setting = Setting::named("obfuscation_data");
 pub(super) static MEMORY_MOST: Setting = Setting::named("override_bloom_filter_size");
 pub(super) static MEMORY_LEAST: Setting = Setting::named("override_bloom_filter_buffer_size");
+pub(super) static FLATTEN: Setting = Setting::named("flatten");
+pub(super) static FLATTEN_MOST: Setting = Setting::named("flatten_max_events");
+pub(super) static QUERIES: Setting = Setting::named("queries");
 
 /// Keys of the document itself, beside `inputs`, that belong to the vendor's runtime and have no effect here.
 pub(super) const IGNORED_AT_TOP: &[&str] = &["globals", "global_overrides", "outputs", "job", "autoconfig"];
@@ -141,10 +144,15 @@ pub(super) fn of_service(service: &Service) -> Vec<&'static Setting> {
             settings.extend([&ADDITIONAL_FILTER, &LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE]);
         }
         Query::Snapshot { .. } => settings.extend([&ADDITIONAL_FILTER, &SNAPSHOT_MODE]),
+        Query::Hunting { .. } => settings.extend([&QUERIES, &SNAPSHOT_MODE]),
         // One document's template serves all services of this input.
         Query::Content { .. } | Query::FailedContent => {
             settings.extend([&LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE, &MEMORY_MOST, &MEMORY_LEAST]);
         }
+    }
+    settings.extend(service.enrichments.iter().map(|enrichment| &enrichment.switch));
+    if service.flatten.is_some() {
+        settings.extend([&FLATTEN, &FLATTEN_MOST]);
     }
     settings
 }

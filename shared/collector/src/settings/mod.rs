@@ -20,14 +20,15 @@ mod urls;
 mod tests;
 
 pub(crate) use findings::Findings;
-pub(crate) use keys::{Setting, nearest};
+pub use keys::Setting;
+pub(crate) use keys::nearest;
 pub(crate) use read::{Block, kind_of};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use crate::obfuscate::Rule;
-use crate::service::Service;
+use crate::service::{Enrichment, Service};
 
 /// The settings of one service.
 #[derive(Debug, Clone)]
@@ -68,6 +69,12 @@ pub struct Settings {
     pub rate: RequestRate,
     /// How many records the memory holds, where that is limited.
     pub memory: Option<MemoryLimits>,
+    /// The counts that are added to each record.
+    pub enrichments: Vec<&'static Enrichment>,
+    /// Into how many events a record may be taken apart; `None` leaves it in one piece.
+    pub flatten: Option<u32>,
+    /// The operator's own queries; empty where the service is not made of such.
+    pub queries: Vec<HuntingQuery>,
     /// The enabled content feeds of the same input, for the service that retries their failed content; else empty.
     pub feeds: Vec<Settings>,
 }
@@ -103,7 +110,42 @@ pub struct MemoryLimits {
     pub least: u64,
 }
 
+/// One of the operator's own queries (`queries` of advanced hunting).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HuntingQuery {
+    /// Its name: its state is kept by it, and messages call it so.
+    pub name: String,
+    /// Its text in Kusto Query Language, as the document has it.
+    pub text: String,
+    /// The Devo tag of its rows.
+    pub tag: String,
+    /// Time between two runs.
+    pub period: SignedDuration,
+    /// How far back from the present each run reaches at least; `None` where the look-back alone decides.
+    pub range: Option<SignedDuration>,
+    /// Whether it names the ends of a window.
+    pub span: QuerySpan,
+}
+
+/// What one run of a query covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuerySpan {
+    /// A window: `{from}` and `{to}` in its text become datetime literals.
+    Window,
+    /// Whatever it says itself: a snapshot.
+    Whole,
+}
+
 impl Settings {
+    /// Whether there are windows of the past that can be asked for again.
+    pub fn has_windows(&self) -> bool {
+        let is_window = |query: &HuntingQuery| query.span == QuerySpan::Window;
+        match self.service.query.is_hunting() {
+            true => self.queries.iter().any(is_window),
+            false => self.service.query.has_windows(),
+        }
+    }
+
     /// The state partition of the service: `{input id}#{function}`.
     pub fn partition(&self) -> String {
         format!("{}#{}", self.input_id, self.service.function)

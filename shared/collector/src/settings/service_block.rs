@@ -5,14 +5,15 @@ use serde_json::Value;
 
 use super::findings::Findings;
 use super::keys::{
-    ADDITIONAL_FILTER, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, MEMORY_LEAST, MEMORY_MOST, OBFUSCATION,
-    REQUEST_PERIOD, RESET, SNAPSHOT_MODE, START_TIME, Setting, TAG, TIME_DELTA, WINDOW_MAX,
+    ADDITIONAL_FILTER, FLATTEN, FLATTEN_MOST, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, MEMORY_LEAST,
+    MEMORY_MOST, OBFUSCATION, REQUEST_PERIOD, RESET, SNAPSHOT_MODE, START_TIME, Setting, TAG, TIME_DELTA,
+    WINDOW_MAX,
 };
 use super::read::{Block, kind_of};
 use super::times::parse_instant;
-use super::{MemoryLimits, OlderStart, RequestRate, SnapshotMode, is_word_character, rate};
+use super::{HuntingQuery, MemoryLimits, OlderStart, RequestRate, SnapshotMode, is_word_character, rate};
 use crate::obfuscate::Rule;
-use crate::service::Service;
+use crate::service::{Enrichment, Service};
 
 /// What a service's block says; `None` where the declaration decides.
 #[derive(Debug)]
@@ -30,6 +31,9 @@ pub(super) struct ServiceSettings {
     pub(super) obfuscation: Vec<Rule>,
     pub(super) rate: Option<RequestRate>,
     pub(super) memory: Option<MemoryLimits>,
+    pub(super) enrichments: Vec<&'static Enrichment>,
+    pub(super) flatten: Option<u32>,
+    pub(super) queries: Vec<HuntingQuery>,
 }
 
 /// No length of time in a document is longer: ten years. Sums with an instant stay far from any overflow.
@@ -41,6 +45,10 @@ const LATE_SWEEP_RANGE_DEFAULT: SignedDuration = SignedDuration::from_secs(86_40
 /// Records that a feed's memory holds, and below which it never falls, as in the vendor's collector.
 const MEMORY_MOST_DEFAULT: u64 = 10_000_000;
 const MEMORY_LEAST_DEFAULT: u64 = 100_000;
+/// Events that one record becomes at the most.
+const FLATTEN_MOST_DEFAULT: u32 = 10_000;
+/// More of them, each as long as its record, would fill any memory.
+const MOST_EVENTS: i64 = 1_000_000;
 /// More would be years of the busiest feed there can be.
 const MOST_REMEMBERED: i64 = 10_000_000_000;
 
@@ -82,6 +90,13 @@ pub(super) fn read(
         obfuscation: obfuscation(block, findings),
         rate: rate::read(block, findings),
         memory: service.query.is_content().then(|| memory(block, findings)),
+        enrichments: service
+            .enrichments
+            .iter()
+            .filter(|enrichment| block.boolean(&enrichment.switch, findings) == Some(true))
+            .collect(),
+        flatten: flatten(block, findings),
+        queries: Vec::new(),
     }
 }
 
@@ -97,6 +112,13 @@ fn memory(block: &Block<'_>, findings: &mut Findings) -> MemoryLimits {
         findings.problem(block.path_of(&MEMORY_LEAST), text);
     }
     MemoryLimits { most, least: given_least.unwrap_or(MEMORY_LEAST_DEFAULT.min(most / 2)).min(most - 1) }
+}
+
+/// Into how many events a record may be taken apart, if at all.
+fn flatten(block: &Block<'_>, findings: &mut Findings) -> Option<u32> {
+    let most = block.whole_number(&FLATTEN_MOST, 1..=MOST_EVENTS, findings);
+    let most = most.and_then(|number| u32::try_from(number).ok()).unwrap_or(FLATTEN_MOST_DEFAULT);
+    (block.boolean(&FLATTEN, findings) == Some(true)).then_some(most)
 }
 
 fn start_time(

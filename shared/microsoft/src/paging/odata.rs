@@ -145,7 +145,7 @@ impl ODataQuery {
             self.linked_page(link)?;
         }
         match self.plan {
-            Plan::WholeList | Plan::Window { paging: Paging::Links, .. } => {}
+            Plan::WholeList | Plan::Window { paging: Paging::Links | Paging::Slices, .. } => {}
             Plan::Window { paging: Paging::MovingBoundary, .. } => {
                 let times: Vec<Timestamp> = self.times(&page).flatten().collect();
                 let link = if page.next.is_some() { ApiLink::Given } else { ApiLink::None };

@@ -13,6 +13,7 @@ static ALERTS: Service = Service {
         page_size: Some(1000),
         bounds: Bounds::Inclusive,
         base_filter: None,
+        expand: None,
         headers: &[],
         paging: Paging::Links,
         successor: Some("alerts_v2"),
@@ -29,6 +30,7 @@ static ALERTS_V2: Service = Service {
         page_size: Some(1000),
         bounds: Bounds::Inclusive,
         base_filter: None,
+        expand: None,
         headers: &[("prefer", "include-unknown-enum-members")],
         paging: Paging::MovingBoundary,
         successor: None,
@@ -48,7 +50,7 @@ static SCORES: Service = Service {
 
 static PROFILES: Service = Service {
     name: "secure_score_control_profiles",
-    query: Query::Snapshot { path: "/v1.0/security/secureScoreControlProfiles" },
+    query: Query::Snapshot { path: "/v1.0/security/secureScoreControlProfiles", page_size: None },
     event_time: &[],
     permission: "SecurityEvents.Read.All",
     ..template()

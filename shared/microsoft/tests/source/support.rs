@@ -43,6 +43,7 @@ pub static SERVICE: Service = Service {
         page_size: Some(1000),
         bounds: Bounds::Inclusive,
         base_filter: Some("signInEventTypes/any(t: t eq 'interactiveUser')"),
+        expand: None,
         headers: &[("Prefer", "include-unknown-enum-members")],
         paging: Paging::Links,
         successor: None,
@@ -58,6 +59,7 @@ pub static SERVICE: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: Rate { requests: 5, seconds: 10, budget: "auditLogs" },
     permission: "AuditLog.Read.All",
+    ..Service::PLAIN
 };
 
 pub static FEED: Service = Service {
@@ -100,6 +102,7 @@ pub const fn template() -> Service {
         period: Period { default_seconds: 300, minimum_seconds: 60 },
         rate: Rate { requests: 2000, seconds: 60, budget: "feeds" },
         permission: "",
+        ..Service::PLAIN
     }
 }
 
@@ -132,6 +135,9 @@ pub fn settings(base_url: &str, login_url: &str) -> Settings {
         obfuscation: Vec::new(),
         rate: RequestRate { requests: 1000, per: SignedDuration::from_secs(1) },
         memory: None,
+        enrichments: Vec::new(),
+        flatten: None,
+        queries: Vec::new(),
         feeds: Vec::new(),
     }
 }
@@ -261,7 +267,9 @@ impl Stage {
 
     pub async fn page_within(&mut self, link: Option<&str>, millis: i64) -> Result<Page, SourceError> {
         let deadline = self.deadline(millis);
-        self.source.page(&PageRequest { window: window(), link: link.map(str::to_owned), deadline }).await
+        self.source
+            .page(&PageRequest { window: window(), query: None, link: link.map(str::to_owned), deadline })
+            .await
     }
 
     pub fn next_invocation(&mut self) {

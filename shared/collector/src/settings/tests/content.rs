@@ -71,6 +71,7 @@ const FEED: Service = Service {
     period: Period { default_seconds: 300, minimum_seconds: 60 },
     rate: Rate { requests: 2_000, seconds: 60, budget: "content" },
     permission: "Content.Read",
+    ..Service::PLAIN
 };
 
 fn document(more: Value) -> Value {

@@ -75,6 +75,7 @@ pub(super) const fn service(
             page_size: None,
             bounds: Bounds::Inclusive,
             base_filter: None,
+            expand: None,
             headers: &[],
             paging: Paging::Links,
             successor: None,
@@ -90,6 +91,7 @@ pub(super) const fn service(
         period: Period { default_seconds: 300, minimum_seconds: 60 },
         rate: Rate { requests: 5, seconds: 10, budget },
         permission: "Things.Read",
+        ..Service::PLAIN
     }
 }
 

@@ -42,7 +42,7 @@ static ALERTS: Service = service("graph_security", "alerts", &[], "graph-alerts"
 static ALERTS_V2: Service = service("graph_security", "alerts_v2", &[], "graph-alerts-v2", "s");
 static SCORES: Service = service("graph_security", "scores", &[], "graph-scores", "s");
 static PROFILES: Service = Service {
-    query: Query::Snapshot { path: "/v1.0/profiles" },
+    query: Query::Snapshot { path: "/v1.0/profiles", page_size: None },
     ..service("graph_security", "profiles", &["profile"], "graph-profiles", "s")
 };
 

@@ -12,9 +12,9 @@ static INVENTORY: Family =
     Family { input: "inventory", aliases: &[], older: Older::NONE, clouds: CLOUDS, services: &[&MACHINES] };
 
 static MACHINES: Service = Service {
-    query: Query::Snapshot { path: "/v1.0/machines" },
+    query: Query::Snapshot { path: "/v1.0/machines", page_size: None },
     event_time: &[],
-    same_by: SameBy::LastVersion { id: &["id"], ignoring: None },
+    same_by: SameBy::LastVersion { ignoring: None },
     period: Period { default_seconds: 86_400, minimum_seconds: 3_600 },
     ..service("inventory", "machines", &[], "inventory-machines", "inventory")
 };
