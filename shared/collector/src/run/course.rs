@@ -81,7 +81,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let left = self.walk().window()?;
         let oldest = earlier(now, self.settings.service.window.retention);
         let from = later(whole_second(oldest), SignedDuration::from_secs(1));
-        if left.to <= from || self.is_overdue_snapshot(&left) {
+        let is_snapshot = self.settings.service.query.is_snapshot();
+        if is_snapshot && !self.is_overdue_snapshot(&left) {
+            return Some(left);
+        }
+        if left.to <= from || is_snapshot {
             self.walk_mut().close();
             return None;
         }
@@ -100,9 +104,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// A snapshot of which no page was read to its end is begun anew once the next one is due.
     fn is_overdue_snapshot(&self, left: &Window) -> bool {
-        self.settings.service.query.is_snapshot()
-            && self.walk().next_link.is_none()
-            && due_after(left.from, self.settings.request_period) <= self.started
+        self.walk().next_link.is_none() && due_after(left.from, self.settings.request_period) <= self.started
     }
 
     fn warn_of_gap(&mut self, gap: Window, start: Timestamp) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::instant;
 use crate::memory::{Bucket, Load, Memory, Verdict};
@@ -30,6 +30,8 @@ struct Entry {
     id: Option<String>,
 }
 
+/// A snapshot whose records are enriched, with a few requests an hour for thousands of them, takes no longer than so.
+const SLOWEST_SNAPSHOT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A record over this many bytes is worth a line in the log.
 const LARGE_RECORD_BYTES: usize = 1024 * 1024;
 
@@ -175,9 +177,21 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    /// A row that ends before this instant, epoch seconds, has less than the retention left.
+    /// How long a record is remembered after it was seen last: for as long as the API may give it again. What a list
+    /// gives is met again with the next snapshot, which may be long in coming, and begins when the last one is complete.
+    fn remembered_for(&self) -> SignedDuration {
+        let retention = self.settings.service.window.retention;
+        if !self.settings.service.query.is_snapshot() {
+            return retention;
+        }
+        let two_periods = self.settings.request_period.checked_mul(2).unwrap_or(SignedDuration::MAX);
+        let slowest = if self.settings.enrichments.is_empty() { retention } else { SLOWEST_SNAPSHOT };
+        retention.max(two_periods).max(slowest)
+    }
+
+    /// A row that ends before this instant, epoch seconds, has less than that left.
     fn kept_long_enough(&self) -> i64 {
-        later(self.started, self.settings.service.window.retention).as_second()
+        later(self.started, self.remembered_for()).as_second()
     }
 
     /// The memories that records are staged in.
@@ -190,7 +204,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// and what a full memory forgets.
     pub(super) async fn rows_to_write(&mut self) -> Vec<Write> {
         let version = self.committed.version + 1;
-        let retention = self.settings.service.window.retention;
+        let retention = self.remembered_for();
         let mut rows: Vec<Write> =
             self.memories().flat_map(|memory| memory.rows(version, self.started, retention)).collect();
         let room = MOST_ROWS.saturating_sub(rows.len() + self.batch.queue.len()).max(FORGOTTEN_AT_LEAST);

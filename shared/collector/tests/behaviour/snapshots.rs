@@ -360,3 +360,31 @@ fn an_idle_tick_reads_nothing_but_its_position() {
     let after = site.store.usage();
     assert_eq!((after.0 - before.0, after.1 - before.1), (1, 0), "there are no backfills to be looked for");
 }
+
+#[test]
+fn a_list_that_is_read_less_often_than_its_records_are_remembered_is_no_news_either() {
+    let mut site = site(Changes, &["a", "b"]);
+    let forty_days = jiff::SignedDuration::from_hours(40 * 24);
+    site.settings.request_period = forty_days;
+    assert!(site.settings.service.window.retention < forty_days);
+    assert_eq!(sent(&mut site), "ab");
+    for visit in 0..3 {
+        site.pass(forty_days.as_secs());
+        assert_eq!(sent(&mut site), "", "visit {visit}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_takes_longer_than_its_records_are_remembered_goes_on_where_it_was() {
+    let mut site = site(Daily, &["a", "b", "c", "d"]);
+    for (days, expected) in [(0, "a"), (20, "b"), (20, "c"), (20, "d")] {
+        site.pass(days * DAY);
+        let seen = site.visit(Visit { seconds_per_page: 60, ..Visit::default() });
+        assert_eq!(
+            (seen.ids().concat().as_str(), seen.warnings().as_str()),
+            (expected, ""),
+            "{days} days later"
+        );
+    }
+    assert_eq!(site.checkpoint()["complete_to_in_utc"], MORNING);
+}
