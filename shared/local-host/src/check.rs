@@ -2,20 +2,21 @@
 //!
 //! Each enabled service logs in and asks for one page of the last hour, the retry service of content feeds excepted, which
 //! has none; no subscription is started. Each output is tried with a handshake; an existing state file is opened for
-//! reading. Each certificate is told with the days that it has left. Every finding is told as soon as it is known, good
+//! reading. Of the counts that are added to records each is asked for once, and each of the operator's own queries runs
+//! over the last hour. Each certificate is told with the days that it has left. Every finding is told as soon as it is known, good
 //! ones included.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use collector::outlook::Certificate;
-use collector::ports::{Clock, Page, PageRequest, Preparation, Source, SourceError};
+use collector::ports::{Clock, Page, PageRequest, Preparation, Related, RelatedRequest, Source, SourceError};
 use collector::settings::Settings;
 use collector::window::Window;
 use devo::DevoConfig;
 use jiff::{SignedDuration, Timestamp, Unit};
 use microsoft::Microsoft;
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use crate::config::{Configuration, OutputPlan, Receiver};
 use crate::store::FileStore;
@@ -91,36 +92,94 @@ async fn check_service(
     }
     let clock: Arc<dyn Clock> = Arc::new(Timestamp::now);
     let now = clock.now().round(Unit::Second).unwrap_or_else(|_| clock.now());
+    let deadline = now + TIME;
     let request = PageRequest {
         window: Window { from: now - WINDOW.min(settings.window_max), to: now },
         query: None,
         link: None,
-        deadline: now + TIME,
+        deadline,
     };
     let mut source = microsoft.source(clock);
     // A check starts no subscription.
-    let preparation = Preparation { deadline: request.deadline, memo: Map::new(), is_dry: true };
+    let preparation = Preparation { deadline, memo: Map::new(), is_dry: true };
     if let Err(refused) = source.prepare(&preparation).await {
         return judge(refused);
     }
     if settings.service.query.has_no_listing() {
         return (Verdict::Good, "login works; it has no first page of its own".to_owned());
     }
+    let mut tell_warning = |text: &str| {
+        tell(Finding { subject: subject.to_owned(), verdict: Verdict::Warning, text: one_line(text) });
+    };
+    if settings.service.query.is_hunting() {
+        return check_queries(settings, &mut source, &request, &mut tell_warning).await;
+    }
     match source.page(&request).await {
         Ok(page) => {
-            for remark in remarks(&page) {
-                tell(Finding {
-                    subject: subject.to_owned(),
-                    verdict: Verdict::Warning,
-                    text: one_line(remark),
-                });
-            }
+            remarks(&page).for_each(&mut tell_warning);
+            check_counts(settings, &mut source, &page, deadline, &mut tell_warning).await;
             let whose = if settings.service.query.is_snapshot() { "list" } else { "last hour" };
             let text =
                 format!("login and first page work, {} in the {whose}'s first page", contents_of(&page));
             (Verdict::Good, text)
         }
         Err(refused) => judge(refused),
+    }
+}
+
+/// Runs each of the operator's own queries over the last hour; all that do not work are told together.
+async fn check_queries(
+    settings: &Settings,
+    source: &mut impl Source,
+    request: &PageRequest,
+    tell_warning: &mut impl FnMut(&str),
+) -> (Verdict, String) {
+    let (mut rows, mut problems) = (Vec::new(), Vec::new());
+    for (index, query) in settings.queries.iter().enumerate() {
+        match source.page(&PageRequest { query: Some(index), ..request.clone() }).await.map_err(judge) {
+            Ok(page) => {
+                remarks(&page).for_each(&mut *tell_warning);
+                rows.push(format!("{} of {}", page.records.len(), query.name));
+            }
+            Err((Verdict::Problem, text)) => problems.push(format!("query {}: {text}", query.name)),
+            Err((_, text)) => tell_warning(&format!("query {}: {text}", query.name)),
+        }
+    }
+    if problems.is_empty() {
+        (Verdict::Good, format!("login and queries work, rows of the last hour: {}", rows.join(", ")))
+    } else {
+        (Verdict::Problem, problems.join("; "))
+    }
+}
+
+/// Asks for each wanted count of one record: whether the application may.
+async fn check_counts(
+    settings: &Settings,
+    source: &mut impl Source,
+    page: &Page,
+    deadline: Timestamp,
+    tell_warning: &mut impl FnMut(&str),
+) {
+    let Some(id) = page.records.iter().find_map(|record| id_of(settings, record)) else { return };
+    for enrichment in settings.enrichments.iter().copied() {
+        let request = RelatedRequest { enrichment, id: id.clone(), deadline };
+        match source.related(&request).await {
+            Ok(Related::Count(_)) => {}
+            Ok(Related::NotPermitted(why) | Related::Refused(why)) => {
+                tell_warning(&format!("{}: {why}", enrichment.switch.name));
+            }
+            Err(refused) => tell_warning(&format!("{}: {}", enrichment.switch.name, judge(refused).1)),
+        }
+    }
+}
+
+fn id_of(settings: &Settings, record: &[u8]) -> Option<String> {
+    let document: Value = serde_json::from_slice(record).ok()?;
+    let id = settings.service.id.iter().try_fold(&document, |level, name| level.get(name))?;
+    match id {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
