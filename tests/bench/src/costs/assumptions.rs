@@ -169,7 +169,7 @@ impl Assumptions {
                 self.busy_share * 100.0, self.busy_hours, 24.0 - self.busy_hours
             ),
             match self.look_back_minutes {
-                None => "A cycle reads again what each service's look-back says (sign-ins, Cloud Apps activities and files 15 minutes, other \
+                None => "A cycle reads again what each service's look-back says (sign-ins, advanced hunting, Cloud Apps activities and files 15 minutes, other \
                          collections 1 hour; feeds list their last hour again and fetch nothing twice)."
                     .to_owned(),
                 Some(minutes) => format!("A cycle reads {minutes} minutes again."),
