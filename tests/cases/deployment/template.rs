@@ -21,7 +21,7 @@ const ACCESS: &str = "infra/access.yaml";
 /// Longer than this, its functions aside, a template is not read in one go any more.
 const MOST_LINES: usize = 500;
 /// Longer than this, the block of a function is not seen at a glance; the root has one for each service.
-const MOST_LINES_OF_A_BLOCK: usize = 14;
+const MOST_LINES_OF_A_BLOCK: usize = 15;
 /// What may be said again of a function that works longer than the others.
 const LONGER: &str = "Timeout";
 /// Starting points of timers within a tick.
@@ -124,8 +124,9 @@ fn every_service_has_one_block_of_the_same_shape_and_there_are_no_others() {
         assert_eq!(properties["Tags"]["service"], service.function);
         assert_eq!(properties["Tags"]["input"], service.input);
         // Only what is longer than everybody's is said.
-        let longer = block["Properties"].as_object_mut().unwrap().remove(LONGER);
-        assert_eq!(longer, Some(seconds_of(service).into()).filter(|seconds| *seconds != 240));
+        let longer = Some(seconds_of(service)).filter(|seconds| *seconds != 240);
+        assert_eq!(block["Properties"][LONGER].as_u64(), longer, "{}", service.function);
+        block["Properties"].as_object_mut().unwrap().retain(|key, _| key != LONGER);
         let lane = take_lane(block);
         assert!(LANES.contains(&lane.as_str()), "{}: lane {lane}", service.function);
         *lanes.entry((service.input, lane)).or_default() += 1;
