@@ -30,7 +30,7 @@ pub enum Kind {
         /// Minutes that are read again.
         look_back_minutes: f64,
     },
-    /// The same where a record's time is when it became available: nothing comes late, and nothing is swept.
+    /// The same without a late sweep: little comes late, or the look-back alone finds it.
     Availability {
         /// Minutes that are read again.
         look_back_minutes: f64,
@@ -75,7 +75,7 @@ impl Profile {
 const HOUR: Kind = Kind::Collection { look_back_minutes: 60.0 };
 /// Many, so little is read again at each tick.
 const QUARTER: Kind = Kind::Collection { look_back_minutes: 15.0 };
-/// Its position is when a record became available: little comes late, and pages are small.
+/// Nothing is swept: of Cloud Apps the position is when a record became available, and hunting has no sweep.
 const AVAILABILITY: Kind = Kind::Availability { look_back_minutes: 15.0 };
 const FEED: Kind = Kind::Feed { look_back_minutes: 60.0 };
 
@@ -130,7 +130,7 @@ pub const PROFILES: [Profile; 26] = [
     profile("endpoint-vulnerabilities", Kind::Daily, DEFENDER, 1_500.0, 0.5),
     profile("endpoint-recommendations", Kind::Daily, DEFENDER, 200.0, 0.0),
     profile("endpoint-investigations", HOUR, INVESTIGATIONS, 0.0, 0.001),
-    profile("endpoint-advanced-hunting", QUARTER, HUNTING, 0.0, 0.05),
+    profile("endpoint-advanced-hunting", AVAILABILITY, HUNTING, 0.0, 0.05),
     profile("cloud-apps-activities", AVAILABILITY, CLOUD_APPS, 0.0, 10.0),
     profile("cloud-apps-alerts", HOUR, CLOUD_APPS, 0.0, 0.005),
     profile("cloud-apps-entities", Kind::Daily, CLOUD_APPS, 0.0, 1.5),
