@@ -134,10 +134,11 @@ fn each_crate_is_built_without_what_is_not_its_business() {
     let aws =
         ["aws-config", "aws-sdk-dynamodb", "aws-sdk-secretsmanager", "lambda_runtime", "aws-smithy-runtime"];
     let never = ["openssl-sys", "native-tls", "chrono", "serde_yaml"];
-    let rules: [(&str, &[&str]); 6] = [
+    let rules: [(&str, &[&str]); 7] = [
         ("collector", &network),
         ("graph", &network),
         ("office365", &network),
+        ("endpoint", &network),
         ("local", &aws),
         ("lambda", &["rusqlite", "libsqlite3-sys", "clap", "simulator", "local-host"]),
         ("microsoft", &["aws-config", "rusqlite", "lambda_runtime"]),
@@ -210,22 +211,47 @@ fn every_error_code_has_a_heading_of_its_own_in_the_page_of_errors() {
     }
 }
 
-#[test]
-fn the_readmes_table_of_services_is_what_is_declared() {
-    let page = fs::read_to_string(workspace().join("README.md")).unwrap();
-    let mut rows: Vec<Vec<String>> = page
-        .lines()
-        .skip_while(|line| *line != "| input | service | function | Devo tag | permission |")
-        .skip(2)
+/// The rows of the table with this head on this page; an empty first cell stands for the one above it.
+fn table(page: &str, head: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(workspace().join(page)).unwrap();
+    let lines = text.lines().skip_while(|line| *line != head).skip(2);
+    let mut rows: Vec<Vec<String>> = lines
         .take_while(|line| line.starts_with('|'))
         .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect())
         .collect();
-    // An empty first cell stands for the input above it.
+    assert!(!rows.is_empty(), "{page} has no table {head}");
     for index in 1..rows.len() {
         if rows[index][0].is_empty() {
             rows[index][0] = rows[index - 1][0].clone();
         }
     }
+    rows
+}
+
+#[test]
+fn the_page_of_endpoint_names_every_switch_with_its_member_and_permission_and_every_host() {
+    let switches: Vec<[String; 4]> = endpoint::DEFENDER
+        .services
+        .iter()
+        .flat_map(|service| service.enrichments.iter().map(move |one| (service.name, one)))
+        .map(|(name, one)| {
+            let code = |word: &str| format!("`{word}`");
+            [name.to_owned(), code(one.switch.name), code(one.member), one.permission.to_owned()]
+        })
+        .collect();
+    let written = table("docs/endpoint.md", "| service | switch | member | permission |");
+    assert_eq!(written, switches);
+    let hosts = endpoint::DEFENDER.clouds.iter();
+    let hosts: Vec<[&str; 2]> =
+        hosts.map(|cloud| [cloud.base_url, cloud.login_url.trim_start_matches("https://")]).collect();
+    let rows = table("docs/endpoint.md", "| host | for | login |");
+    let written: Vec<[&str; 2]> = rows.iter().map(|row| [row[0].as_str(), row[2].as_str()]).collect();
+    assert_eq!(written, hosts);
+}
+
+#[test]
+fn the_readmes_table_of_services_is_what_is_declared() {
+    let rows = table("README.md", "| input | service | function | Devo tag | permission |");
     let declared: Vec<[&str; 4]> = all_services()
         .map(|service| [service.input, service.name, service.function, service.permission])
         .collect();

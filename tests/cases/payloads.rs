@@ -55,7 +55,7 @@ fn give(world: &World, records: &[String]) {
             let created = ago(SignedDuration::from_secs(1));
             world.tenant.emit_blob_raw(content_type, created, payloads::blob(records).into_bytes());
         }
-        Asks::Queues => panic!("the retry service has no records of its own"),
+        other => panic!("nothing is given to {other:?} here"),
     }
 }
 

@@ -46,6 +46,10 @@ pub enum Asks {
     Feed(ContentType),
     /// What failed in any of the feeds.
     Queues,
+    /// A list of Defender for Endpoint, at this path.
+    Defender(&'static str),
+    /// Advanced hunting of Defender for Endpoint.
+    Hunting,
 }
 
 enum Tags {
@@ -53,6 +57,7 @@ enum Tags {
     BySignInEventType,
     ByProvider,
     ByWorkload,
+    ByQuery,
 }
 
 /// The services that exist so far; one that is declared and not in this list fails the tests.
@@ -99,10 +104,33 @@ const PROMISES: &[Promise] = &[
     feed("office365-general-audit", ContentType::General),
     feed("office365-dlp", ContentType::Dlp),
     Promise { function: "office365-uri-retry", asks: Asks::Queues, tags: Tags::ByWorkload },
+    defender("endpoint-alerts", "/api/alerts", "edr.microsoft_defender.endpoint.alerts"),
+    defender("endpoint-machines", "/api/machines", "edr.microsoft_defender.endpoint.machines"),
+    defender("endpoint-software", "/api/software", "edr.microsoft_defender.endpoint.software"),
+    defender(
+        "endpoint-vulnerabilities",
+        "/api/vulnerabilities",
+        "edr.microsoft_defender.endpoint.vulnerabilities",
+    ),
+    defender(
+        "endpoint-recommendations",
+        "/api/recommendations",
+        "edr.microsoft_defender.endpoint.recommendations",
+    ),
+    defender(
+        "endpoint-investigations",
+        "/api/investigations",
+        "edr.microsoft_defender.endpoint.investigations",
+    ),
+    Promise { function: "endpoint-advanced-hunting", asks: Asks::Hunting, tags: Tags::ByQuery },
 ];
 
 const fn feed(function: &'static str, content_type: ContentType) -> Promise {
     Promise { function, asks: Asks::Feed(content_type), tags: Tags::ByWorkload }
+}
+
+const fn defender(function: &'static str, path: &'static str, tag: &'static str) -> Promise {
+    Promise { function, asks: Asks::Defender(path), tags: Tags::One(tag) }
 }
 
 /// What is promised of this function.
@@ -131,6 +159,7 @@ impl Promise {
                 let level = if level.is_empty() { "general" } else { &level };
                 format!("cloud.office365.management.{level}")
             }
+            Tags::ByQuery => panic!("{}: the document gives each query its tag", self.function),
         };
         pattern.replace("{env}", environment)
     }
@@ -139,7 +168,14 @@ impl Promise {
 impl Promise {
     /// Whether a record that changes back is delivered again, because it is compared with the last version of its id.
     pub fn compares_with_last_version(&self) -> bool {
-        matches!(self.asks, Asks::Collection(Endpoint::AlertsV2 | Endpoint::ControlProfiles))
+        match self.asks {
+            Asks::Collection(endpoint) => {
+                matches!(endpoint, Endpoint::AlertsV2 | Endpoint::ControlProfiles)
+            }
+            // Its alerts bear the time of their change: each version is another record.
+            Asks::Defender(path) => path != "/api/alerts",
+            Asks::Feed(_) | Asks::Queues | Asks::Hunting => false,
+        }
     }
 
     /// The tag as a table shows it, or what such a cell must speak of.
@@ -149,6 +185,7 @@ impl Promise {
             Tags::BySignInEventType => "signInEventTypes",
             Tags::ByProvider => "vendorInformation.provider",
             Tags::ByWorkload => "cloud.office365.management.{Workload}",
+            Tags::ByQuery => "override_tag",
         }
     }
 }

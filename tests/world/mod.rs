@@ -68,7 +68,8 @@ pub fn feeds() -> impl Iterator<Item = &'static Service> {
 
 /// Every service of the artefact, in the order of the README's table.
 pub fn all_services() -> impl Iterator<Item = &'static Service> {
-    services().chain(security()).chain(office365::MANAGEMENT.services.iter().copied())
+    let later = [&office365::MANAGEMENT, &endpoint::DEFENDER].into_iter().flat_map(|family| family.services);
+    services().chain(security()).chain(later.copied())
 }
 
 /// The service of this function; fails the test when there is none.
@@ -153,7 +154,7 @@ impl World {
     /// The services of the usual document: a feed has its retry service beside it, and that one all feeds.
     fn enabled(&self) -> Vec<&'static Service> {
         match self.promise.asks {
-            Asks::Collection(_) => vec![self.service],
+            Asks::Collection(_) | Asks::Defender(_) | Asks::Hunting => vec![self.service],
             Asks::Feed(_) => vec![self.service, service(feeds::URI_RETRY)],
             Asks::Queues => feeds().chain([self.service]).collect(),
         }

@@ -13,7 +13,7 @@ use crate::world::all_services;
 use crate::world::artefacts::bootstrap;
 use crate::world::deployment::{Resource, deployment, tool};
 
-use super::template::{logical_id, prefix};
+use super::template::{logical_id, prefix, seconds_of};
 use super::unmade::UNMADE;
 
 /// Most that the executable may weigh.
@@ -64,7 +64,7 @@ fn a_function_is_created_for_each_service_with_its_handler_its_variables_and_its
         assert_eq!(function.name, format!("{}-{}", stack.stack, service.function));
         assert!(function.name.len() <= 64, "{} is longer than Lambda allows", function.name);
         let settings = (function.runtime.as_str(), function.memory, function.timeout);
-        assert_eq!(settings, ("provided.al2023", 512, 240), "{}", function.name);
+        assert_eq!(settings, ("provided.al2023", 512, seconds_of(service)), "{}", function.name);
         assert_eq!(function.architectures, ["x86_64"], "{}", function.name);
         let secret = stack.secrets.get(&format!("{}Secret", prefix(service.input)));
         let secret = secret.unwrap_or(&stack.secrets["InputSecret"]);

@@ -169,8 +169,8 @@ impl Assumptions {
                 self.busy_share * 100.0, self.busy_hours, 24.0 - self.busy_hours
             ),
             match self.look_back_minutes {
-                None => "A cycle reads again what each service's look-back says (sign-ins, Cloud Apps activities and files 15 minutes, other \
-                         collections 1 hour; feeds list their last hour again and fetch nothing twice)."
+                None => "A cycle reads again what each service's look-back says (sign-ins, advanced hunting, Cloud Apps activities and \
+                         files 15 minutes, other collections 1 hour; feeds list their last hour again and fetch nothing twice)."
                     .to_owned(),
                 Some(minutes) => format!("A cycle reads {minutes} minutes again."),
             },
@@ -183,7 +183,8 @@ impl Assumptions {
                 ),
             },
             "One collection and one feed were measured and stand for all, those too that are not built yet; seven snapshots and the \
-             secure scores are due once a day and answer not_due at all other ticks."
+             secure scores are due once a day and answer not_due at all other ticks. No counts are added to records of \
+             Defender for Endpoint; advanced hunting has one query."
                 .to_owned(),
             "Requests wait for Microsoft's published limits, divided among the services that share one (audit logs: 5 in 10 s \
              among 4, so one in 10 s each); the waiting is billed like any other time."
