@@ -10,6 +10,8 @@ fn query(bounds: Bounds, clauses: &[&str]) -> ODataQuery {
     ODataQuery {
         endpoint: endpoint.to_owned(),
         origin: OwnOrigin::of(&Url::parse(endpoint).unwrap()),
+        host: OwnHost::of(&Url::parse("https://graph.example").unwrap()),
+        expand: None,
         headers: HeaderMap::new(),
         time: &["activityDateTime"],
         plan: Plan::Window { bounds, page_size: Some(1000), paging: Paging::Links },
@@ -43,6 +45,13 @@ fn walk(query: &ODataQuery, pages: &[(&[&str], Option<&str>)]) -> Vec<String> {
         }
     }
     stored
+}
+
+fn trail_of(address: &PageAddress) -> Trail {
+    match address.place {
+        Place::Trail(trail) => trail,
+        ref other => panic!("{other:?} is no trail"),
+    }
 }
 
 fn window() -> Window {
@@ -94,7 +103,7 @@ fn the_boundary_moves_to_the_last_records_very_instant() {
     );
     let address = moving().page(window(), Some(&stored[0]), now()).unwrap();
     assert_eq!(address.url.fragment(), None);
-    assert_eq!(address.trail, Trail::From("2026-11-20T10:20:30.1234567Z".parse().unwrap()));
+    assert_eq!(trail_of(&address), Trail::From("2026-11-20T10:20:30.1234567Z".parse().unwrap()));
 }
 
 #[test]
@@ -344,7 +353,7 @@ impl List {
             let address = query.page(window(), link.as_deref(), now()).unwrap();
             let skip = address.url.query_pairs().find(|(name, _)| name == "$skip");
             let skip = skip.map_or(0, |(_, rows)| rows.parse().unwrap());
-            if let (Trail::From(instant), 0) = (address.trail, skip) {
+            if let (Trail::From(instant), 0) = (trail_of(&address), skip) {
                 from = instant;
             }
             let (rows, has_link) = self.answer(from, skip);
