@@ -245,6 +245,9 @@ fn the_fingerprint_changes_with_each_part_of_the_query() {
         },
         ODataQuery { plan: Plan::NewestDays, ..base() },
         ODataQuery { plan: Plan::WholeList, ..base() },
+        ODataQuery { plan: Plan::Rows { page_size: 1000 }, ..base() },
+        ODataQuery { plan: Plan::Rows { page_size: 100 }, ..base() },
+        ODataQuery { expand: Some("evidence"), ..base() },
         ODataQuery { plan: Plan::WholeList, ..query(Bounds::Inclusive, &["b"]) },
         ODataQuery { headers, ..base() },
         query(Bounds::Inclusive, &["a", "b"]),
@@ -258,6 +261,23 @@ fn the_fingerprint_changes_with_each_part_of_the_query() {
     assert_eq!(fingerprints.len(), others.len() + 1);
     // Stored beside page links: a release that computes another one restarts every open window.
     insta::assert_snapshot!(base().fingerprint(), @"odata-108d3c57f57c25ed");
+}
+
+#[test]
+fn links_that_deployed_tables_hold_stay_good() {
+    let endpoint = "https://graph.example/v1.0/x";
+    let window = |bounds, page_size, paging| Plan::Window { bounds, page_size, paging };
+    let table: [(Plan, &[&str], &str); 5] = [
+        (window(Bounds::Inclusive, Some(1000), Paging::Links), &[], "odata-141bfcbf0581a9c8"),
+        (window(Bounds::Exclusive, None, Paging::Links), &["a"], "odata-830431aa700cb947"),
+        (window(Bounds::Inclusive, Some(1000), Paging::MovingBoundary), &[], "odata-f332a864a218465c"),
+        (Plan::NewestDays, &[], "odata-c840fcf1a4375bca"),
+        (Plan::WholeList, &["a"], "odata-37632bd3aa94751e"),
+    ];
+    for (plan, clauses, expected) in table {
+        let query = ODataQuery { endpoint: endpoint.to_owned(), plan, ..query(Bounds::Inclusive, clauses) };
+        assert_eq!(query.fingerprint(), expected, "{plan:?}");
+    }
 }
 
 #[test]
