@@ -12,15 +12,16 @@ use bytes::{Bytes, BytesMut};
 use collector::error::{Error, ErrorType, code};
 use collector::ports::{Clock, SourceError, SourceStats};
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response};
 use url::Url;
 
 use crate::activity::NO_PERMISSION;
-use crate::client::{Answer, AttemptBounds, Opened, begin_exchange, exchange};
+use crate::client::{Answer, AttemptBounds, ERROR_BODY_LIMIT, Opened, begin_exchange, exchange};
 use crate::failure::{Contact, Context, Failure, FailureKind, Retry, source_error};
 use crate::gate::{Gate, Permit};
 use crate::notices::Notices;
+use crate::paging::Flaw;
 use crate::paging::link::BadLink;
 use crate::retry::{Next, Retries, time_left};
 use crate::throttle::Throttle;
@@ -61,6 +62,21 @@ pub(crate) struct Ask<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) deadline: Timestamp,
     pub(crate) repeats: Repeats,
+    /// What is posted, JSON; empty where nothing is.
+    pub(crate) body: Bytes,
+    /// What the answer will be like.
+    pub(crate) answer: Expected,
+}
+
+/// What is to be expected of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// A page, which may be large.
+    Page,
+    /// A page that the API may work on for minutes.
+    SlowPage,
+    /// Not much.
+    Little,
 }
 
 /// Whether a request may be made again when its answer asks for that or does not come.
@@ -68,6 +84,8 @@ pub(crate) struct Ask<'a> {
 pub(crate) enum Repeats {
     /// As often as the waits and bounds allow.
     Patient,
+    /// The same, but what is too heavy is not asked for again: it uses up a quota each time.
+    UnlessHeavy,
     /// Never: the request itself has an effect.
     Once,
 }
@@ -126,10 +144,13 @@ impl Access {
         self.gate.begin();
         loop {
             let bearer = self.bearer(ask.deadline).await.map_err(Unanswered::Stopped)?;
-            let (permit, bounds) = match self.admission(ask.deadline).await {
+            let (permit, mut bounds) = match self.admission(ask.deadline).await {
                 Ok(admitted) => admitted,
                 Err(stopped) => return Err(stop(stopped, heavy)),
             };
+            if ask.answer == Expected::SlowPage {
+                bounds.timeout = kept.tuning.query_timeout;
+            }
             let failure = match self.attempt(ask, bounds, &bearer, last_body, &read).await {
                 Ok(answered) => {
                     permit.answered();
@@ -148,6 +169,9 @@ impl Access {
                     continue;
                 }
                 Retry::AfterLogin | Retry::Never => return Err(self.give_up(failure, &bearer).await),
+                Retry::AfterWait if ask.repeats == Repeats::UnlessHeavy && failure.kind.is_heavy() => {
+                    return Err(self.give_up(failure, &bearer).await);
+                }
                 Retry::AfterWait => {}
             }
             if failure.asks_for_patience() {
@@ -230,6 +254,23 @@ impl Access {
         Box::new(failure)
     }
 
+    /// The failure of a success whose body is not what was asked for: the API may have wrapped a refusal in it.
+    pub(crate) fn flawed(&self, answer: &Answer, flaw: Flaw) -> Box<Failure> {
+        if answer.body.len() <= ERROR_BODY_LIMIT {
+            let failure = Failure::refused(answer, self.clock.now());
+            if failure.kind == FailureKind::Throttled {
+                self.throttled.fetch_add(1, Ordering::Relaxed);
+                return Box::new(failure);
+            }
+        }
+        Failure::flawed(answer, flaw)
+    }
+
+    /// When the next request can be sent at the earliest; `None` when that is now.
+    pub(crate) fn waits_until(&self) -> Option<Timestamp> {
+        self.gate.closed_until().max(self.kept.throttle.waits_until(&*self.clock))
+    }
+
     /// The API has given what was asked for: a refusal from now on is a failure of its request, not of the setup.
     pub(crate) fn establish(&self) {
         self.is_established.store(true, Ordering::Relaxed);
@@ -258,12 +299,16 @@ impl Access {
         last_body: &mut Bytes,
         read: &impl Fn(&Answer) -> Result<T, Box<Failure>>,
     ) -> Result<(T, Answer), Unanswered> {
-        let http_request = self.request(ask.method.clone(), ask.url, ask.headers.clone(), bearer);
+        let mut http_request = self.request(ask.method.clone(), ask.url, ask.headers.clone(), bearer);
+        if !ask.body.is_empty() {
+            http_request = http_request.header(CONTENT_TYPE, "application/json").body(ask.body.clone());
+        }
         // Memory for the next body: that of the last one, once its records are gone. A buffer of tens of megabytes that
         // is given back and asked for again with every page leaves holes behind that the next one does not fit into.
         // So is one that grows: while it is copied it is there twice.
         let largest = &self.kept.largest_page;
-        let fresh = |_| BytesMut::with_capacity(largest.load(Ordering::Relaxed));
+        let room = if ask.answer == Expected::Little { 0 } else { largest.load(Ordering::Relaxed) };
+        let fresh = |_| BytesMut::with_capacity(room);
         let buffer = match std::mem::take(last_body) {
             none if none.is_empty() => fresh(none),
             some => some.try_into_mut().unwrap_or_else(fresh),

@@ -1,13 +1,16 @@
 //! What an API says when it refuses: its own code, its words and the request id, gathered from the shapes in use.
 //!
 //! Microsoft's APIs answer `{"error": {"code", "message", "innerError"}}`, spell `innerError` in two ways, nest it, leave
-//! codes empty, quote with the wrong quotes, or send a page of HTML from a gateway. Nothing here fails: an answer that cannot be read has no code.
+//! codes empty, name the request as `target`, quote with the wrong quotes, or send a page of HTML from a gateway. Nothing here fails: an answer that cannot be read has no code.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 /// Longest excerpt of foreign text in a message of ours, in characters.
 const EXCERPT: usize = 300;
+
+/// What is said of a body without anything in it.
+const NO_BODY: &str = "an empty body";
 
 /// An API's own words about a request that it refuses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,7 +40,8 @@ impl Complaint {
             message: excerpt(&message.unwrap_or_default()),
             request_id: header_id
                 .or_else(|| inner(error).find_map(|level| text(level, "request-id")))
-                .or_else(|| text(&document, "trace_id")),
+                .or_else(|| text(&document, "trace_id"))
+                .or_else(|| text(error, "target").map(|id| excerpt(&id))),
         }
     }
 
@@ -59,6 +63,11 @@ impl Complaint {
     /// ` (request id …)`, or nothing.
     pub(crate) fn suffix(&self) -> String {
         self.request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
+    }
+
+    /// True if there was no body at all.
+    pub(crate) fn is_of_no_body(&self) -> bool {
+        self.code.is_empty() && self.message == NO_BODY
     }
 
     /// True if code or message contain the words, whatever their case.
@@ -119,7 +128,7 @@ fn activity_code(text: &str) -> Option<String> {
 /// What a body is that is no JSON, without showing it.
 pub(crate) fn describe_text(body: &[u8]) -> String {
     match body.trim_ascii_start().first() {
-        None => "an empty body".to_owned(),
+        None => NO_BODY.to_owned(),
         Some(b'<') => "an HTML or XML page".to_owned(),
         Some(_) => format!("{} bytes that are no JSON", body.len()),
     }
@@ -181,6 +190,7 @@ mod tests {
                 "400 invalid_client: AADSTS1: x (request id t)",
             ),
             (r#"{"code":"A","message":"b"}"#, "400 A: b"),
+            (r#"{"error":{"code":"A","message":"b","target":"c"}}"#, "400 A: b (request id c)"),
             (r#"{"Message":"Authorization has been denied"}"#, "400: Authorization has been denied"),
             (r#"{"error":{"code":5,"message":null}}"#, "400"),
             ("[]", "400"),

@@ -15,6 +15,7 @@ use crate::activity;
 use crate::client::{Answer, TransportFailure};
 use crate::complaint::{Complaint, excerpt, request_id};
 use crate::paging::Flaw;
+use crate::quota;
 use crate::retry::retry_after;
 
 /// Graph's code for a tenant without a premium licence; it also comes and goes on tenants that have one.
@@ -128,12 +129,17 @@ impl Failure {
     /// An answer whose status is no success, or whose body is an error all the same.
     pub(crate) fn refused(answer: &Answer, now: Timestamp) -> Self {
         let complaint = Complaint::read(&answer.headers, &answer.body);
+        let kind = kind_of(answer.status, &complaint);
+        let asked_wait = retry_after(&answer.headers, now);
         let says_nothing = complaint.code.is_empty() && complaint.message.is_empty();
         let detail = if says_nothing && answer.status.is_success() { "no array" } else { "" };
         Self {
-            kind: kind_of(answer.status, &complaint),
+            kind,
             status: Some(answer.status.as_u16()),
-            retry_after: retry_after(&answer.headers, now),
+            retry_after: match kind {
+                FailureKind::Throttled => asked_wait.or_else(|| quota::wait(&complaint)),
+                _ => asked_wait,
+            },
             complaint,
             detail: detail.to_owned(),
         }
@@ -197,6 +203,14 @@ impl Failure {
             FailureKind::Unavailable => self.retry_after.is_some(),
             _ => false,
         }
+    }
+
+    /// True if what was asked for is not there, in the API's own words or without any: a page of a gateway is neither.
+    pub(crate) fn says_nothing_is_there(&self) -> bool {
+        let complaint = &self.complaint;
+        self.status == Some(404)
+            && (matches!(complaint.code.as_str(), "NotFound" | "ResourceNotFound")
+                || complaint.is_of_no_body())
     }
 
     /// What happened, as the end of a sentence.
@@ -382,7 +396,8 @@ fn remedy(failure: &Failure, context: &Context<'_>) -> String {
     }
 }
 
-fn grant(permission: &str) -> String {
+/// What the operator does about a missing permission, as the end of a sentence.
+pub(crate) fn grant(permission: &str) -> String {
     format!("; grant the application permission {permission} and give admin consent")
 }
 
@@ -418,6 +433,7 @@ fn kind_of(status: StatusCode, complaint: &Complaint) -> FailureKind {
         return kind;
     }
     match status.as_u16() {
+        _ if quota::is_used_up(complaint) => FailureKind::Throttled,
         200..=299 => FailureKind::NotAPage,
         429 => FailureKind::Throttled,
         503 => FailureKind::Unavailable,

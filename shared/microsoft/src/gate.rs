@@ -81,6 +81,13 @@ impl Gate {
         }
     }
 
+    /// Until when nobody sends; `None` when somebody may.
+    pub(crate) fn closed_until(&self) -> Option<Timestamp> {
+        let state = self.state();
+        let closed = state.closed.as_ref().filter(|closed| Instant::now() < closed.until);
+        closed.map(|closed| closed.until_in_utc)
+    }
+
     fn step(&self) -> Step {
         let mut state = self.state();
         let closings = state.closings;

@@ -2,7 +2,7 @@
 //!
 //! `Microsoft` is what a process keeps between invocations (connections, token, pace, what is known of a subscription);
 //! `ApiSource` is one invocation of it. What is asked for and how an answer is read is the matter of `paging` and
-//! `content`; how a request is made, repeated and paced is that of `access`.
+//! `content`, `hunting` and `related`; how a request is made, repeated and paced is that of `access`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,18 +19,20 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use url::{Host, Url};
 
-use crate::access::{Access, Ask, Kept, Repeats, no_page};
+use crate::access::{Access, Ask, Expected, Kept, Repeats, Unanswered, no_page};
 use crate::client::{self, Answer, Proxy};
 use crate::content::fetch::Fetch;
 use crate::content::subscription::Subscription;
 use crate::content::{ContentFeed, recall};
-use crate::failure::{Context, Failure, Target, retired};
+use crate::failure::{Context, Target, retired};
+use crate::hunting::Hunting;
 use crate::identity::{Identity, settings_error};
 use crate::notices::Notices;
 use crate::paging::content::ContentQuery;
 use crate::paging::link::BadLink;
 use crate::paging::odata::{Collection, ODataQuery, Plan, read_collection};
 use crate::paging::{Circle, Walk};
+use crate::related::Counts;
 use crate::throttle::{Throttle, Used};
 use crate::token::Tokens;
 use crate::tuning::Tuning;
@@ -44,6 +46,7 @@ pub struct Microsoft {
 struct Shared {
     kept: Arc<Kept>,
     api: Api,
+    counts: Counts,
     additional_filter: Option<String>,
     permission: &'static str,
     /// The service that takes the place of this one, where Microsoft retires it.
@@ -54,6 +57,7 @@ struct Shared {
 /// What the service's declaration says, made ready.
 enum Api {
     OData(ODataQuery),
+    Hunting(Hunting),
     Content(ContentQuery),
     /// Content is fetched by its URIs; nothing is listed.
     FailedContent(ContentQuery),
@@ -90,6 +94,7 @@ impl Microsoft {
         let shared = Shared {
             kept: Arc::new(kept),
             api,
+            counts: Counts::at(&settings.connection)?,
             additional_filter: settings.additional_filter.clone(),
             permission: settings.service.permission,
             successor: match settings.service.query {
@@ -170,6 +175,9 @@ impl Source for ApiSource {
                 };
                 feed.page(request, &mut self.walk).await
             }
+            Api::Hunting(hunting) => {
+                hunting.page(&self.access, request, &mut self.last_body, shared.permission).await
+            }
             Api::FailedContent(_) => Ok(Page::default()),
         }
     }
@@ -189,12 +197,12 @@ impl Source for ApiSource {
         }
     }
 
-    async fn related(&mut self, _request: &RelatedRequest) -> Result<Related, SourceError> {
-        Ok(Related::Count(0))
+    async fn related(&mut self, request: &RelatedRequest) -> Result<Related, SourceError> {
+        self.shared.counts.count(&self.access, request).await
     }
 
     fn waits_until(&self) -> Option<Timestamp> {
-        None
+        self.access.waits_until()
     }
 
     fn memo(&self) -> Map<String, Value> {
@@ -209,6 +217,7 @@ impl Source for ApiSource {
     fn fingerprint(&self) -> String {
         match &self.shared.api {
             Api::OData(query) => query.fingerprint(),
+            Api::Hunting(hunting) => hunting.fingerprint(),
             Api::Content(query) | Api::FailedContent(query) => query.fingerprint(),
         }
     }
@@ -226,19 +235,23 @@ impl ApiSource {
     ) -> Result<Page, SourceError> {
         let not_followed = |bad: BadLink| no_page(&query.endpoint, &bad);
         let link = request.link.as_deref();
+        let of_walk = |link| query.identity(link);
         let now = self.access.clock.now();
         let address = query.page(request.window, link, now).map_err(not_followed)?;
-        let target = if link.is_some() { Target::Link } else { Target::Window };
-        let (collection, answer) =
-            self.collection(query, &address.url, request, target, &query.filter(request.window)).await?;
+        let target = if link.is_some() && address.may_expire() { Target::Link } else { Target::Window };
+        let filter = query.filter(request.window);
+        let asked = self.collection(query, &address.url, request, target, &filter).await?;
         self.access.establish();
+        let Some((collection, answer)) = asked else {
+            return Ok(Page { next: query.after_none(&address).next, ..Page::default() });
+        };
         self.has_given_rows |= !collection.records.is_empty();
         if link.is_none() && collection.next.is_none() && answer.status == StatusCode::OK {
             self.look_for_rows(query, request).await?;
         }
         let page = query.after(request.window, &address, collection, now).map_err(not_followed)?;
         self.walk
-            .step(request.window, link, page.next.as_deref())
+            .step(request.window, link.map(of_walk), page.next.as_deref().map(of_walk))
             .map_err(|Circle| not_followed(BadLink("the page links go in a circle".to_owned())))?;
         let noticed = self.access.kept.notices.of(&answer, &query.endpoint, now);
         Ok(Page {
@@ -255,7 +268,8 @@ impl ApiSource {
     async fn look_for_rows(&mut self, query: &ODataQuery, request: &PageRequest) -> Result<(), SourceError> {
         let Some(successor) = self.shared.successor.filter(|_| !self.has_given_rows) else { return Ok(()) };
         let url = query.probe().map_err(|bad| no_page(&query.endpoint, &bad))?;
-        let (collection, answer) = self.collection(query, &url, request, Target::Window, "").await?;
+        let asked = self.collection(query, &url, request, Target::Window, "").await?;
+        let Some((collection, answer)) = asked else { return Ok(()) };
         self.has_given_rows = !collection.records.is_empty();
         if self.has_given_rows || collection.next.is_some() || answer.status != StatusCode::OK {
             return Ok(());
@@ -263,7 +277,7 @@ impl ApiSource {
         Err(retired(&query.endpoint, successor, "it answers without a single record, whatever is asked"))
     }
 
-    /// One request for a page of a collection.
+    /// One request for a page of a collection; none where the API says that there is no list, and means an empty one.
     async fn collection(
         &mut self,
         query: &ODataQuery,
@@ -271,19 +285,24 @@ impl ApiSource {
         request: &PageRequest,
         target: Target,
         filter: &str,
-    ) -> Result<(Collection, Answer), SourceError> {
+    ) -> Result<Option<(Collection, Answer)>, SourceError> {
         let ask = Ask {
             method: Method::GET,
             url,
             headers: query.headers.clone(),
             deadline: request.deadline,
             repeats: Repeats::Patient,
+            body: Bytes::new(),
+            answer: Expected::Page,
         };
         let read =
-            |answer: &Answer| read_collection(&answer.body).map_err(|flaw| Failure::flawed(answer, flaw));
-        let asked = self.access.ask(&ask, &mut self.last_body, read).await;
-        asked.map_err(|unanswered| {
-            unanswered.tell(&Context {
+            |answer: &Answer| read_collection(&answer.body).map_err(|flaw| self.access.flawed(answer, flaw));
+        match self.access.ask(&ask, &mut self.last_body, read).await {
+            Ok(answered) => Ok(Some(answered)),
+            Err(Unanswered::Failed(failure)) if query.may_be_absent() && failure.says_nothing_is_there() => {
+                Ok(None)
+            }
+            Err(unanswered) => Err(unanswered.tell(&Context {
                 endpoint: &query.endpoint,
                 contact: self.access.contact(),
                 target,
@@ -293,39 +312,43 @@ impl ApiSource {
                 additional_filter: self.shared.additional_filter.as_deref().filter(|_| !filter.is_empty()),
                 permission: self.shared.permission,
                 successor: self.shared.successor,
-            })
-        })
+            })),
+        }
     }
 }
 
 impl Api {
     fn new(settings: &Settings) -> Result<Self, Error> {
         Ok(match &settings.service.query {
-            Query::OData {
-                path,
-                page_size,
-                bounds,
-                base_filter,
-                expand: _,
-                headers,
-                paging,
-                successor: _,
-            } => {
-                let plan = Plan::Window { bounds: *bounds, page_size: *page_size, paging: *paging };
+            Query::OData { path, page_size, bounds, base_filter, headers, paging, .. } => {
+                let page_size = page_size.map(|size| page_size_of(settings, size));
+                let plan = Plan::Window { bounds: *bounds, page_size, paging: *paging };
                 Self::OData(ODataQuery::new(settings, plan, path, *base_filter, headers)?)
             }
             Query::NewestDays { path } => {
                 Self::OData(ODataQuery::new(settings, Plan::NewestDays, path, None, &[])?)
             }
-            Query::Snapshot { path, .. } | Query::Hunting { path } => {
-                Self::OData(ODataQuery::new(settings, Plan::WholeList, path, None, &[])?)
+            Query::Snapshot { path, page_size } => {
+                let plan = match page_size {
+                    Some(size) => Plan::Rows { page_size: page_size_of(settings, *size) },
+                    None => Plan::WholeList,
+                };
+                Self::OData(ODataQuery::new(settings, plan, path, None, &[])?)
             }
+            Query::Hunting { path } => Self::Hunting(Hunting::new(settings, path)?),
             Query::Content { content_type } => {
                 Self::Content(ContentQuery::at(&settings.connection, content_type)?)
             }
             Query::FailedContent => Self::FailedContent(ContentQuery::at(&settings.connection, "")?),
         })
     }
+}
+
+/// A page whose records are asked about one by one is worked on by many invocations, and each asks for it again.
+const ENRICHED_PAGE: u32 = 100;
+
+fn page_size_of(settings: &Settings, declared: u32) -> u32 {
+    if settings.enrichments.is_empty() { declared } else { declared.min(ENRICHED_PAGE) }
 }
 
 /// Name of the used budget among what a source remembers.

@@ -106,6 +106,11 @@ impl Throttle {
         wait.map_or(Ok(()), |wait| self.within(wait, clock, deadline))
     }
 
+    /// When the next turn comes, without taking it; `None` when it is now.
+    pub(crate) fn waits_until(&self, clock: &dyn Clock) -> Option<Timestamp> {
+        self.wait_from(Instant::now(), &mut self.taken()).map(|wait| after(clock.now(), wait))
+    }
+
     /// How much of the budget is used now, when that matters to the next process.
     pub(crate) fn used(&self, now: Timestamp) -> Option<Used> {
         if self.per < SHORTEST_HANDED_OVER {

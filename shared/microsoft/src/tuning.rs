@@ -21,6 +21,8 @@ pub struct Tuning {
     /// Longest time for one attempt, from connecting to the last byte of the answer; of an answer that is streamed, to
     /// the next few records.
     pub attempt_timeout: Duration,
+    /// Longest time for one attempt at a query of the operator's own, which the API works on for minutes.
+    pub query_timeout: Duration,
     /// Largest answer in bytes, after decompression; of an answer that is streamed, its largest record.
     pub body_limit: usize,
 }
@@ -34,6 +36,8 @@ impl Default for Tuning {
             blob_wait: Duration::from_millis(250),
             retry_cap: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(60),
+            // The API gives up after 200 s.
+            query_timeout: Duration::from_secs(210),
             // Ten times the largest page seen (1,000 sign-ins with conditional access detail), and it fits the memory.
             body_limit: 256 * 1024 * 1024,
         }

@@ -18,7 +18,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::access::{Access, Ask, Repeats, Unanswered, no_page};
+use crate::access::{Access, Ask, Expected, Repeats, Unanswered, no_page};
 use crate::client::Answer;
 use crate::content::subscription::{
     Standing, Subscription, not_served_yet, not_startable, nothing_yet, standing,
@@ -195,7 +195,8 @@ impl ContentFeed<'_> {
             // There is no body, and servers refuse a POST that does not say so.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        Ask { method, url, headers, deadline: request.deadline, repeats }
+        let (body, answer) = (Bytes::new(), Expected::Page);
+        Ask { method, url, headers, deadline: request.deadline, repeats, body, answer }
     }
 
     fn still_unserved(&self, unanswered: &Unanswered, place: &Place<'_>) -> SourceError {

@@ -6,6 +6,8 @@ pub(crate) mod content;
 pub(crate) mod link;
 mod newest;
 pub(crate) mod odata;
+mod rows;
+mod slices;
 mod times;
 mod trail;
 

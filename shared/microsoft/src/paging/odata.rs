@@ -8,7 +8,7 @@ use std::hash::Hasher as _;
 
 use bytes::Bytes;
 use collector::error::Error;
-use collector::service::{Bounds, Paging};
+use collector::service::{Bounds, Paging, Query};
 use collector::settings::Settings;
 use collector::window::Window;
 use jiff::{SignedDuration, Timestamp};
@@ -20,8 +20,10 @@ use url::Url;
 
 use crate::complaint::excerpt;
 use crate::identity::settings_error;
-use crate::paging::boundary::{self, ApiLink, Step};
-use crate::paging::link::{BadLink, OwnOrigin, encode};
+use crate::paging::boundary::{self, Step};
+use crate::paging::link::{BadLink, OwnHost, OwnOrigin, encode};
+use crate::paging::rows::{AskedBy, Rows, SamePage};
+use crate::paging::slices::{self, Slices};
 use crate::paging::times::event_time;
 use crate::paging::trail::Trail;
 use crate::paging::{Flaw, newest};
@@ -33,12 +35,16 @@ pub(crate) struct ODataQuery {
     pub(crate) endpoint: String,
     /// What a page link must begin with to be followed: scheme, host and port.
     origin: OwnOrigin,
+    /// Where links are followed that may name another host.
+    host: OwnHost,
     /// Further request headers, for every page.
     pub(crate) headers: HeaderMap,
     /// The member that holds a record's event time, outermost name first.
     time: &'static [&'static str],
     plan: Plan,
     clauses: Vec<String>,
+    /// `$expand`, on every request of our own.
+    expand: Option<&'static str>,
 }
 
 /// How the pages of a collection are asked for and lead to one another.
@@ -50,6 +56,8 @@ pub(crate) enum Plan {
     NewestDays,
     /// All records, whatever the window.
     WholeList,
+    /// All records, whatever the window, in pages of so many rows.
+    Rows { page_size: u32 },
 }
 
 /// A page that is asked for.
@@ -57,11 +65,33 @@ pub(crate) enum Plan {
 pub(crate) struct PageAddress {
     /// Of the configured origin.
     pub(crate) url: Url,
-    trail: Trail,
+    place: Place,
+}
+
+/// Where in its walk a page is asked for.
+#[derive(Debug)]
+enum Place {
+    /// What the pages before have shown of the order.
+    Trail(Trail),
+    /// The slices of time that are left.
+    Slices(Slices),
+    /// The rows that are passed over.
+    Rows(Rows),
+}
+
+impl PageAddress {
+    /// Whether a page behind the first one is asked for by what the API may forget.
+    pub(crate) fn may_expire(&self) -> bool {
+        match &self.place {
+            Place::Trail(_) => true,
+            Place::Slices(_) => false,
+            Place::Rows(rows) => rows.asked_by == AskedBy::Link,
+        }
+    }
 }
 
 /// The records of a body, and the link behind it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Collection {
     pub(crate) records: Vec<Bytes>,
     pub(crate) next: Option<String>,
@@ -93,10 +123,15 @@ impl ODataQuery {
         let clauses = [base_filter.map(str::to_owned), settings.additional_filter.clone()];
         Ok(Self {
             origin: OwnOrigin::of(&url),
+            host: OwnHost::of(&base(settings)?),
             endpoint,
             headers: headers.iter().map(header).collect::<Result<_, _>>()?,
             time: settings.service.event_time,
             plan,
+            expand: match settings.service.query {
+                Query::OData { expand, .. } => expand,
+                _ => None,
+            },
             clauses: clauses.into_iter().flatten().filter(|clause| !clause.trim().is_empty()).collect(),
         })
     }
@@ -105,7 +140,7 @@ impl ODataQuery {
     pub(crate) fn filter(&self, window: Window) -> String {
         let time = match self.plan {
             Plan::Window { bounds, .. } => Some(time_clause(&self.time_path(), bounds, window)),
-            Plan::NewestDays | Plan::WholeList => None,
+            Plan::NewestDays | Plan::WholeList | Plan::Rows { .. } => None,
         };
         let clauses: Vec<&String> = time.iter().chain(&self.clauses).collect();
         match clauses.as_slice() {
@@ -121,15 +156,36 @@ impl ODataQuery {
         link: Option<&str>,
         now: Timestamp,
     ) -> Result<PageAddress, BadLink> {
-        let (url, trail) = match link {
-            None => (self.first_page(window, now)?, Trail::From(window.from)),
-            Some(stored) if self.leaves_a_trail() => {
-                let (bare, trail) = Trail::read(stored);
-                (self.linked_page(bare)?, trail)
+        match self.plan {
+            Plan::Window { paging: Paging::Slices, .. } => {
+                let left = link.and_then(Slices::read).unwrap_or_else(|| Slices::of(window));
+                let url = self.asked_page(left.slice(), left.skip(), now)?;
+                Ok(PageAddress { url, place: Place::Slices(left) })
             }
-            Some(stored) => (self.linked_page(stored)?, Trail::Unordered),
-        };
-        Ok(PageAddress { url, trail })
+            Plan::Rows { .. } => {
+                let Some(stored) = link else {
+                    let url = self.asked_page(window, 0, now)?;
+                    return Ok(PageAddress { url, place: Place::Rows(Rows::START) });
+                };
+                let (bare, rows) = Rows::read(stored);
+                let url = match rows.asked_by {
+                    AskedBy::Number => self.asked_page(window, rows.skip, now)?,
+                    AskedBy::Link => self.host.apply(bare)?,
+                };
+                Ok(PageAddress { url, place: Place::Rows(rows) })
+            }
+            Plan::Window { .. } | Plan::NewestDays | Plan::WholeList => {
+                let (url, trail) = match link {
+                    None => (self.asked_page(window, 0, now)?, Trail::From(window.from)),
+                    Some(stored) if self.leaves_a_trail() => {
+                        let (bare, trail) = Trail::read(stored);
+                        (self.linked_page(bare)?, trail)
+                    }
+                    Some(stored) => (self.linked_page(stored)?, Trail::Unordered),
+                };
+                Ok(PageAddress { url, place: Place::Trail(trail) })
+            }
+        }
     }
 
     /// What a page of a window gives: its records, and the link to the next one as it is stored. A link that cannot be
@@ -141,30 +197,88 @@ impl ODataQuery {
         mut page: Collection,
         now: Timestamp,
     ) -> Result<Collection, BadLink> {
+        match &address.place {
+            Place::Trail(trail) => self.behind_in_order(window, *trail, page, now),
+            Place::Slices(left) => {
+                let link = match page.next {
+                    Some(_) => slices::ApiLink::Given,
+                    None => slices::ApiLink::None,
+                };
+                let step = left.step(&page.records, link);
+                page.records.drain(..step.known_rows);
+                page.next = step.next.map(|next| next.mark(&self.endpoint));
+                Ok(page)
+            }
+            Place::Rows(rows) => {
+                let given = page.next.as_deref().map(|link| self.host.apply(link)).transpose()?;
+                let asked_by = if given.is_some() { AskedBy::Link } else { AskedBy::Number };
+                let next = rows.step(&page.records, asked_by).map_err(|SamePage| {
+                    BadLink("the pages go in a circle: the same page came twice".to_owned())
+                })?;
+                let link = given.as_ref().map_or(self.endpoint.as_str(), Url::as_str);
+                page.next = next.map(|next| next.mark(link));
+                Ok(page)
+            }
+        }
+    }
+
+    /// What is left of a walk whose page is not there: a list without records may be absent altogether.
+    pub(crate) fn after_none(&self, address: &PageAddress) -> Collection {
+        let next = match &address.place {
+            Place::Slices(left) => left.without_first().map(|next| next.mark(&self.endpoint)),
+            Place::Trail(_) | Place::Rows(_) => None,
+        };
+        Collection { records: Vec::new(), next }
+    }
+
+    /// Whether the API may answer that there is no list where it means an empty one.
+    pub(crate) fn may_be_absent(&self) -> bool {
+        matches!(self.plan, Plan::Rows { .. } | Plan::Window { paging: Paging::Slices, .. })
+    }
+
+    /// What tells one page of a walk from another in its stored link.
+    pub(crate) fn identity<'a>(&self, link: &'a str) -> &'a str {
+        match self.plan {
+            // The same link is the same page, however many rows came before.
+            Plan::Rows { .. } if Rows::read(link).1.asked_by == AskedBy::Link => Rows::read(link).0,
+            _ => link,
+        }
+    }
+
+    fn behind_in_order(
+        &self,
+        window: Window,
+        trail: Trail,
+        mut page: Collection,
+        now: Timestamp,
+    ) -> Result<Collection, BadLink> {
         if let Some(link) = &page.next {
             self.linked_page(link)?;
         }
         match self.plan {
-            Plan::WholeList | Plan::Window { paging: Paging::Links | Paging::Slices, .. } => {}
+            Plan::WholeList
+            | Plan::Rows { .. }
+            | Plan::Window { paging: Paging::Links | Paging::Slices, .. } => {}
             Plan::Window { paging: Paging::MovingBoundary, .. } => {
                 let times: Vec<Timestamp> = self.times(&page).flatten().collect();
-                let link = if page.next.is_some() { ApiLink::Given } else { ApiLink::None };
-                page.next = match boundary::step(address.trail, window.to, &times, link) {
+                let link =
+                    if page.next.is_some() { boundary::ApiLink::Given } else { boundary::ApiLink::None };
+                page.next = match boundary::step(trail, window.to, &times, link) {
                     Step::Follow(trail) => page.next.map(|link| trail.mark(&link)),
                     Step::MoveTo(from) => {
                         let rest = Window { from, to: window.to };
-                        Some(Trail::From(from).mark(self.first_page(rest, now)?.as_str()))
+                        Some(Trail::From(from).mark(self.asked_page(rest, 0, now)?.as_str()))
                     }
                 };
             }
             Plan::NewestDays => {
                 let times: Vec<Option<Timestamp>> = self.times(&page).collect();
                 let readable: Vec<Timestamp> = times.iter().flatten().copied().collect();
-                let trail = newest::behind(address.trail, window.from, &readable);
-                page.next = page.next.zip(trail).map(|(link, trail)| trail.mark(&link));
+                let behind = newest::behind(trail, window.from, &readable);
+                page.next = page.next.zip(behind).map(|(link, behind)| behind.mark(&link));
                 // Of the days asked for the first may begin before the window, and is sent all the same: it is the API that
                 // says what belongs to them.
-                let is_first = matches!(address.trail, Trail::From(_));
+                let is_first = matches!(trail, Trail::From(_));
                 let is_wanted = |time: Timestamp| time <= window.to && (is_first || window.from <= time);
                 let mut wanted = times.into_iter().map(|time| time.is_none_or(is_wanted));
                 page.records.retain(|_| wanted.next().unwrap_or(true));
@@ -178,19 +292,27 @@ impl ODataQuery {
         self.own_page(&[("$top", "1".to_owned())])
     }
 
-    fn first_page(&self, window: Window, now: Timestamp) -> Result<Url, BadLink> {
+    /// A request of our own, for what lies behind so many rows of a window.
+    fn asked_page(&self, window: Window, skip: u64, now: Timestamp) -> Result<Url, BadLink> {
         let mut options = Vec::new();
         let filter = self.filter(window);
         if !filter.is_empty() {
             options.push(("$filter", filter));
         }
+        options.extend(self.expand.map(|nested| ("$expand", nested.to_owned())));
         match self.plan {
-            Plan::Window { page_size, .. } => {
-                options.push(("$orderby", format!("{} asc", self.time_path())));
+            Plan::Window { page_size, paging, .. } => {
+                if paging != Paging::Slices {
+                    options.push(("$orderby", format!("{} asc", self.time_path())));
+                }
                 options.extend(page_size.map(|size| ("$top", size.to_string())));
             }
             Plan::NewestDays => options.push(("$top", newest::days(window, now).to_string())),
+            Plan::Rows { page_size } => options.push(("$top", page_size.to_string())),
             Plan::WholeList => {}
+        }
+        if skip > 0 {
+            options.push(("$skip", skip.to_string()));
         }
         self.own_page(&options)
     }
@@ -214,7 +336,7 @@ impl ODataQuery {
         match self.plan {
             Plan::Window { paging, .. } => paging == Paging::MovingBoundary,
             Plan::NewestDays => true,
-            Plan::WholeList => false,
+            Plan::WholeList | Plan::Rows { .. } => false,
         }
     }
 
@@ -236,11 +358,14 @@ impl ODataQuery {
                 let other_paging = other_paging.map(|paging| format!("{paging:?}"));
                 [Some(format!("{bounds:?}")), Some(format!("{page_size:?}")), other_paging]
             }
-            Plan::NewestDays | Plan::WholeList => [Some(format!("{:?}", self.plan)), None, None],
+            Plan::NewestDays | Plan::WholeList | Plan::Rows { .. } => {
+                [Some(format!("{:?}", self.plan)), None, None]
+            }
         };
+        let expand = self.expand.map(|nested| format!("$expand={nested}"));
         let parts = [Some(self.endpoint.clone()), Some(self.time_path()), asked, size]
             .into_iter()
-            .chain([Some(format!("{:?}", self.clauses)), paging])
+            .chain([Some(format!("{:?}", self.clauses)), paging, expand])
             .flatten()
             .chain(headers);
         let mut hasher = SipHasher13::new();
@@ -269,6 +394,12 @@ pub(crate) fn read_collection(body: &Bytes) -> Result<Collection, Flaw> {
     };
     let records = values.into_iter().map(|record| body.slice_ref(record.get().as_bytes())).collect();
     Ok(Collection { records, next: parsed.next_link.filter(|link| !link.is_empty()) })
+}
+
+fn base(settings: &Settings) -> Result<Url, Error> {
+    let base_url = &settings.connection.base_url;
+    Url::parse(base_url)
+        .map_err(|_| settings_error(format!("override_base_url {} is no URL", excerpt(base_url))))
 }
 
 fn time_clause(time_path: &str, bounds: Bounds, window: Window) -> String {

@@ -6,13 +6,19 @@
 #[cfg(test)]
 mod blobs;
 #[cfg(test)]
+mod endpoint;
+#[cfg(test)]
 mod failures;
+#[cfg(test)]
+mod hunting;
 #[cfg(test)]
 mod listings;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod related;
 #[cfg(test)]
 mod security;
 #[cfg(test)]

@@ -1,0 +1,102 @@
+//! Rows by number: a list without a time is read with `$top` and `$skip` until a page is empty.
+//!
+//! A page may be cut below `$top` without a word, so the next one begins behind the rows that came, not behind those that
+//! were asked for. It goes back by a hundredth of them: rows that moved up because others were removed are not passed
+//! over, and the record memory drops the repeats. Where the API gives a link, that is followed instead.
+//!
+//! Numbers of rows only grow, so a server that does not heed `$skip` would be asked for ever: what is known of the page
+//! before travels in the stored link's fragment, and a page that is the same again ends the walk.
+
+use std::hash::Hasher as _;
+
+use bytes::Bytes;
+use siphasher::sip::SipHasher13;
+
+/// One of so many rows is asked for again with the next page.
+const OVERLAP: u64 = 100;
+
+/// Where in the list a page is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// Rows before the page.
+    pub(crate) skip: u64,
+    /// Hash of the page before.
+    page_before: Option<u64>,
+    /// Whose request it is.
+    pub(crate) asked_by: AskedBy,
+}
+
+/// Whose request a page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AskedBy {
+    /// Our own, with `$top` and `$skip`.
+    Number,
+    /// The API's: a link that it gave.
+    Link,
+}
+
+/// The same rows came twice in a row.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SamePage;
+
+impl Rows {
+    /// The beginning of the list.
+    pub(crate) const START: Self = Self { skip: 0, page_before: None, asked_by: AskedBy::Number };
+
+    /// Where the next page is asked for, behind one with these rows; `None` at the end of the list.
+    pub(crate) fn step(self, rows: &[Bytes], asked_by: AskedBy) -> Result<Option<Self>, SamePage> {
+        if rows.is_empty() {
+            return Ok(match asked_by {
+                AskedBy::Link => Some(Self { asked_by, ..self }),
+                AskedBy::Number => None,
+            });
+        }
+        let page = digest(rows);
+        if self.page_before == Some(page) {
+            return Err(SamePage);
+        }
+        let count = rows.len() as u64;
+        let new_rows = match asked_by {
+            AskedBy::Link => count,
+            AskedBy::Number => count - count / OVERLAP,
+        };
+        Ok(Some(Self { skip: self.skip.saturating_add(new_rows), page_before: Some(page), asked_by }))
+    }
+
+    /// The link with what is known of the way to it, in place of any fragment that it has.
+    pub(crate) fn mark(self, link: &str) -> String {
+        let bare = link.split('#').next().unwrap_or_default();
+        let by = match self.asked_by {
+            AskedBy::Number => "rows",
+            AskedBy::Link => "link",
+        };
+        let page = self.page_before.map(|hash| format!("&page={hash:x}")).unwrap_or_default();
+        format!("{bare}#{by}={}{page}", self.skip)
+    }
+
+    /// The link as it is asked for, and what is known there. One without a readable fragment is taken for the API's.
+    pub(crate) fn read(marked: &str) -> (&str, Self) {
+        let (bare, fragment) = marked.split_once('#').unwrap_or((marked, ""));
+        let (place, page) = fragment.split_once("&page=").unwrap_or((fragment, ""));
+        let (asked_by, skip) = match place.split_once('=') {
+            Some(("rows", skip)) => (AskedBy::Number, skip),
+            Some(("link", skip)) => (AskedBy::Link, skip),
+            _ => (AskedBy::Link, ""),
+        };
+        let skip = skip.parse().unwrap_or(0);
+        (bare, Self { skip, page_before: u64::from_str_radix(page, 16).ok(), asked_by })
+    }
+}
+
+fn digest(rows: &[Bytes]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for row in rows {
+        hasher.write(row);
+        hasher.write_u8(0xff);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;
