@@ -25,8 +25,12 @@ const LONGEST_TAG: usize = 1_024;
 const MOST_VALUES: usize = 1_000;
 
 impl Tags {
-    /// The tags of a service under its settings.
+    /// The tags of a service under its settings; of the operator's own queries those of each, in their order.
     pub fn new(settings: &Settings) -> Self {
+        if !settings.queries.is_empty() {
+            let tags = settings.queries.iter().map(|query| query.tag.clone()).collect();
+            return Self { tags, routes: Vec::new(), prefix: None };
+        }
         if let Some(tag) = &settings.override_tag {
             return Self { tags: vec![tag.clone()], routes: Vec::new(), prefix: None };
         }

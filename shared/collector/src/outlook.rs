@@ -46,6 +46,8 @@ pub struct Standing {
     pub start: Option<Timestamp>,
     /// Everything up to then was collected.
     pub complete_to: Option<Timestamp>,
+    /// When the next complete window was to end, where that is not one period after the last one.
+    pub due_at: Option<Timestamp>,
     /// When the first content in the retry queue expires.
     pub first_expiry: Option<Timestamp>,
 }
@@ -53,7 +55,7 @@ pub struct Standing {
 impl Standing {
     /// How much longer ago than one period the last complete window ended, seconds.
     fn lag_beyond(&self, period: SignedDuration, now: Timestamp) -> Option<u64> {
-        let due = later(self.complete_to?, period);
+        let due = self.due_at.or_else(|| Some(later(self.complete_to?, period)))?;
         Some(u64::try_from(now.duration_since(due).as_secs()).unwrap_or(0))
     }
 

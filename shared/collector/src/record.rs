@@ -32,6 +32,21 @@ impl HashKey {
         Some(Self(key))
     }
 
+    /// The key of a part of the partition that has this name: what is remembered of one part says nothing of another.
+    pub fn derived(&self, name: &str) -> Self {
+        let half = |which: u8| {
+            let mut hasher = SipHasher13::new_with_key(&self.0);
+            hasher.write(&[which]);
+            hasher.write(name.as_bytes());
+            hasher.finish().to_le_bytes()
+        };
+        let mut key = [0; 16];
+        let (first, second) = key.split_at_mut(8);
+        first.copy_from_slice(&half(1));
+        second.copy_from_slice(&half(2));
+        Self(key)
+    }
+
     /// Keyed hash of a name, for example a content id.
     pub fn of_name(&self, name: &str) -> u64 {
         self.of_value(name.as_bytes())

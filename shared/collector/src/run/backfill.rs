@@ -4,7 +4,7 @@
 //! lease is held is left as a request row, which the next holder turns into a backfill. It shares the service's record
 //! memory; one that sends again (`resend`) judges by a memory of its own and remembers in both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorType, code};
 use crate::event::Backfill;
 use crate::memory::{Bucket, Load, Memory};
 use crate::ports::{Row, Sink, Source, StateStore, Write};
-use crate::settings::Settings;
+use crate::settings::{HuntingQuery, QuerySpan, Settings};
 use crate::window::{Window, earlier, later, plan, whole_second};
 
 use super::course::Course;
@@ -30,6 +30,8 @@ const MOST_ANSWERED: usize = 5;
 
 /// Member of a backfill: when it was complete.
 const FINISHED: &str = "finished_in_utc";
+/// Member of a backfill of the operator's own queries: how far each was read, by its name.
+const QUERIES: &str = "queries";
 /// Member of a request: when it was left.
 const REQUESTED: &str = "requested_in_utc";
 
@@ -40,6 +42,10 @@ pub(super) struct Open {
     /// Counts how often it was begun anew.
     round: u64,
     pub(super) walk: Walk,
+    /// Of the operator's own queries the one at hand, by its index.
+    pub(super) query: Option<usize>,
+    /// How far each of them was read, by its name.
+    read_to: BTreeMap<String, Timestamp>,
     is_complete: bool,
     /// Its own memory, when it sends again.
     own: Option<Memory>,
@@ -52,7 +58,17 @@ impl Open {
     fn new(what: Backfill, round: u64, walk: Walk) -> Self {
         // `+` sorts before every digit: the read of a live tick does not meet what a resend remembers.
         let own = what.resend.then(|| Memory::new(format!("+{}/{}.{round}", what.from, what.to)));
-        Self { what, round, walk, is_complete: false, own, answered: Vec::new(), finished_at: None }
+        Self {
+            what,
+            round,
+            walk,
+            query: None,
+            read_to: BTreeMap::new(),
+            is_complete: false,
+            own,
+            answered: Vec::new(),
+            finished_at: None,
+        }
     }
 
     /// The instant that no window of it passes.
@@ -64,6 +80,37 @@ impl Open {
     pub(super) fn next_window(&self, max: SignedDuration, oldest: Timestamp) -> Option<Window> {
         let from = self.walk.cursor.unwrap_or(self.what.from).max(oldest);
         (from < self.what.to).then(|| Window { from, to: later(from, max).min(self.what.to) })
+    }
+
+    /// A window of it is complete, of this query if there are such.
+    pub(super) fn window_done(&mut self, window: &Window, query: Option<&HuntingQuery>) {
+        self.walk.cursor = Some(window.to);
+        if let Some(query) = query {
+            self.read_to.insert(query.name.clone(), window.to);
+        }
+    }
+
+    /// The queries that have windows of it left, the one at hand first; one that is not among the settings any more is
+    /// passed over.
+    pub(super) fn line(&self, queries: &[HuntingQuery]) -> Vec<usize> {
+        let is_left = |query: &HuntingQuery| {
+            let read_to = self.read_to.get(&query.name);
+            query.span == QuerySpan::Window && read_to.is_none_or(|instant| *instant < self.what.to)
+        };
+        let left = queries.iter().enumerate().filter(|(_, query)| is_left(query));
+        let mut line: Vec<(bool, usize)> =
+            left.map(|(index, query)| (self.walk.query.as_ref() != Some(&query.name), index)).collect();
+        line.sort_unstable();
+        line.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// This query comes to be at hand, in the window that was left of it if there is one.
+    pub(super) fn take_up(&mut self, index: usize, name: &str) {
+        self.query = Some(index);
+        if self.walk.query.as_deref() != Some(name) {
+            let cursor = self.read_to.get(name).copied();
+            self.walk = Walk { cursor, query: Some(name.to_owned()), ..Walk::default() };
+        }
     }
 
     pub(super) fn own_memory(&self) -> Option<&Memory> {
@@ -109,6 +156,11 @@ impl Open {
         }
         fields.insert("round".to_owned(), self.round.into());
         fields.insert("complete".to_owned(), self.is_complete.into());
+        if !self.read_to.is_empty() {
+            let read_to =
+                self.read_to.iter().map(|(name, instant)| (name.clone(), instant.to_string().into()));
+            fields.insert(QUERIES.to_owned(), Value::Object(read_to.collect()));
+        }
         if let Some(instant) = self.finished_at {
             fields.insert(FINISHED.to_owned(), instant.to_string().into());
         }
@@ -125,6 +177,8 @@ impl Open {
         let mut open = Self::new(what, round, walk);
         open.is_complete = row.fields.get("complete").and_then(Value::as_bool).unwrap_or(false);
         open.finished_at = instant_of(row, FINISHED);
+        let queries = row.fields.get(QUERIES).cloned();
+        open.read_to = queries.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
         Some(open)
     }
 
@@ -253,6 +307,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// that was left half-way may have much ahead of it, and loads page by page.
     fn hashes_ahead(&self, is_warm: bool) -> Option<Load> {
         let walk = &self.next.walk;
+        if self.settings.service.query.is_hunting() {
+            return None;
+        }
         if is_warm || walk.window().is_some() || walk.cursor.is_some() {
             return None;
         }
@@ -281,6 +338,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             open.is_complete = true;
             open.finished_at = Some(now);
             open.walk = Walk::default();
+            open.read_to.clear();
         }
         let rows = self.rows_to_write().await;
         self.ship_with(rows).await.map_err(Stop::Broken)?;
@@ -293,6 +351,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 pub(super) fn refuse(settings: &Settings) -> Error {
     let remedy = if settings.service.query.is_snapshot() {
         "it reads the whole list each time: pull with force"
+    } else if settings.service.query.is_hunting() {
+        "give a query {from} and {to}, or pull with force"
     } else {
         "ask for one of the feed itself"
     };

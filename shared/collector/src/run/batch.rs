@@ -94,7 +94,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.batch.records >= MOST_RECORDS
             || self.memories().any(|memory| memory.most_staged() >= MOST_HASHES || !memory.has_room())
             || (self.batch.records > 0 && self.batch.bytes + frame_bytes > MOST_BYTES)
-            || rows + self.batch.queue.len() > MOST_ROWS
+            || rows + self.batch.queue.len() + self.unsaved_places() > MOST_ROWS
             || self.batch.queue_bytes > MOST_QUEUE_BYTES
     }
 
@@ -154,6 +154,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return Err(error);
         }
         self.committed = self.next.clone();
+        self.places_committed();
         self.batch_is_committed(&commit.writes);
         Ok(())
     }
@@ -167,6 +168,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             self.next.source_memo = self.ports.source.memo();
         }
         writes.extend(self.batch.queue.iter().cloned());
+        writes.extend(self.places_to_write());
         writes.extend(self.course.backfill().into_iter().flat_map(super::backfill::Open::writes));
         self.book(&mut writes);
         let commit = Commit {
@@ -201,6 +203,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// The open batch was not delivered, or not committed: its records come again.
     pub(super) fn drop_batch(&mut self) {
         let batch = std::mem::take(&mut self.batch);
+        self.places_rolled_back();
         self.report.failed += batch.records;
         // It holds the hashes of what was not delivered.
         self.warm.memory = Memory::default();

@@ -1,6 +1,6 @@
-//! Where a walk leads: the live windows, the late sweep, or a backfill.
+//! Where a walk leads: the live windows, the late sweep, one of the operator's own queries, or a backfill.
 //!
-//! All three are walks through windows that can be left at any page and taken up again; they differ in where their place
+//! All of them are walks through windows that can be left at any page and taken up again; they differ in where their place
 //! is kept and where the next window lies. One of them is at hand at any time, and reading, recovering and delivering do
 //! not ask which. Only the live walk moves the service's position.
 
@@ -22,6 +22,8 @@ pub(super) enum Course {
     Live,
     /// Through hours that were read before, for what came late; no further than this share allows.
     Sweep(Share),
+    /// Through the windows of the operator's own query of this index.
+    Query(usize),
     /// Through the windows of a backfill.
     Backfill(Box<Open>),
 }
@@ -31,7 +33,7 @@ impl Course {
     pub(super) fn backfill(&self) -> Option<&Open> {
         match self {
             Self::Backfill(open) => Some(open),
-            Self::Live | Self::Sweep(_) => None,
+            Self::Live | Self::Sweep(_) | Self::Query(_) => None,
         }
     }
 
@@ -39,7 +41,7 @@ impl Course {
     pub(super) fn backfill_mut(&mut self) -> Option<&mut Open> {
         match self {
             Self::Backfill(open) => Some(open),
-            Self::Live | Self::Sweep(_) => None,
+            Self::Live | Self::Sweep(_) | Self::Query(_) => None,
         }
     }
 
@@ -57,7 +59,8 @@ impl Course {
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// The window at hand, or else the next one, opened; none when there is nothing left to read.
     pub(super) fn next_window(&mut self) -> Option<Window> {
-        let query = self.ports.source.fingerprint();
+        let query =
+            self.query_at_hand().map_or_else(|| self.ports.source.fingerprint(), |query| query.name.clone());
         let now = self.now();
         let window = match self.left_window(now) {
             Some(left) => left,
@@ -81,11 +84,12 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let left = self.walk().window()?;
         let oldest = earlier(now, self.settings.service.window.retention);
         let from = later(whole_second(oldest), SignedDuration::from_secs(1));
-        let is_snapshot = self.settings.service.query.is_snapshot();
-        if is_snapshot && !self.is_overdue_snapshot(&left) {
+        let is_snapshot = self.is_snapshot_at_hand();
+        let is_of_other_span = self.is_of_other_span(&left);
+        if is_snapshot && !is_of_other_span && !self.is_overdue_snapshot(&left) {
             return Some(left);
         }
-        if left.to <= from || is_snapshot {
+        if left.to <= from || is_snapshot || is_of_other_span {
             self.walk_mut().close();
             return None;
         }
@@ -93,8 +97,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if left.from >= oldest || self.walk().next_link.is_some() {
             return Some(left);
         }
-        // What a sweep comes too late for was read in its time.
-        if !self.course.is_sweep() {
+        // What a sweep comes too late for was read in its time, and so may what a query reads once more.
+        if !self.course.is_sweep() && !self.was_read_to(from) {
             self.warn_of_gap(Window { from: left.from, to: from }, from);
         }
         let kept = Window { from, to: left.to };
@@ -104,10 +108,15 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// A snapshot of which no page was read to its end is begun anew once the next one is due.
     fn is_overdue_snapshot(&self, left: &Window) -> bool {
-        self.walk().next_link.is_none() && due_after(left.from, self.settings.request_period) <= self.started
+        self.walk().next_link.is_none() && due_after(left.from, self.period_at_hand()) <= self.started
     }
 
-    fn warn_of_gap(&mut self, gap: Window, start: Timestamp) {
+    /// A query that became a snapshot, or is none any more, has no use for what was left of the other.
+    fn is_of_other_span(&self, left: &Window) -> bool {
+        self.query_at_hand().is_some() && self.is_snapshot_at_hand() != left.span().is_zero()
+    }
+
+    pub(super) fn warn_of_gap(&mut self, gap: Window, start: Timestamp) {
         let days = self.settings.service.window.retention.as_hours() / 24;
         let text = format!(
             "records from {} to {} cannot be had: the API keeps them for {days} days; pulling starts at {start}",
@@ -125,6 +134,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         match &self.course {
             Course::Backfill(open) => return open.next_window(max, self.oldest_to_ask(now)),
             Course::Sweep(_) => return self.next_swept_window(max, now),
+            Course::Query(index) => return self.next_window_of_query(*index, max, now),
             Course::Live if self.settings.service.query.is_snapshot() => return self.next_snapshot(now),
             Course::Live => {}
         }
@@ -189,8 +199,13 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return;
         }
         self.report.windows += 1;
+        if let Course::Query(index) = self.course {
+            self.query_window_done(index, window, read_at);
+            return;
+        }
+        let query = self.query_at_hand();
         if let Some(open) = self.course.backfill_mut() {
-            open.walk.cursor = Some(window.to);
+            open.window_done(window, query);
             return;
         }
         if self.settings.service.query.is_snapshot() {
@@ -218,6 +233,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         match &self.course {
             Course::Live => &self.next.walk,
             Course::Sweep(_) => &self.next.late_sweep.walk,
+            Course::Query(index) => self.hunts.get(*index).map_or(&self.next.walk, |hunt| &hunt.next.walk),
             Course::Backfill(open) => &open.walk,
         }
     }
@@ -226,6 +242,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         match &mut self.course {
             Course::Live => &mut self.next.walk,
             Course::Sweep(_) => &mut self.next.late_sweep.walk,
+            Course::Query(index) => match self.hunts.get_mut(*index) {
+                Some(hunt) => &mut hunt.next.walk,
+                None => &mut self.next.walk,
+            },
             Course::Backfill(open) => &mut open.walk,
         }
     }

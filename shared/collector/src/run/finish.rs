@@ -59,6 +59,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             Err(Stop::Failed(error)) => Err(error),
             Err(Stop::Broken(error)) => return Err(self.roll_back(error, None).await),
         };
+        self.leave_query();
         std::mem::take(&mut self.gaps).into_iter().for_each(|gap| self.warn(gap));
         self.note_result(&ended);
         self.remind(self.outlook(&self.next));
@@ -118,7 +119,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let mut rows = self.rows_to_write().await;
         let forgets = rows.iter().any(|row| matches!(row, Write::Delete(_)));
         // What is forgotten and what is merged may be the same row.
-        if rows.len() + self.batch.queue.len() <= FEW_ROWS && !forgets && self.now() < self.work_until() {
+        let others = self.batch.queue.len() + self.unsaved_places();
+        if rows.len() + others <= FEW_ROWS && !forgets && self.now() < self.work_until() {
             rows.extend(self.warm.memory.merge(self.committed.version + 1));
             rows.extend(self.outdated.drain(..self.outdated.len().min(MOST_OUTDATED)).map(Write::Delete));
         }
@@ -151,6 +153,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// The open batch was not delivered, or not committed. The position stays where it was; only what happened is
     /// noted, and the lease given back, unless it is lost. Gives the failure to answer: an earlier one, if there is one.
     pub(super) async fn roll_back(&mut self, error: Error, earlier: Option<Error>) -> Error {
+        self.leave_query();
         self.drop_batch();
         self.remind(self.outlook(&self.committed));
         let words = match error.error_type {
@@ -209,8 +212,16 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         self.warm.belongs_to = Some((self.settings.partition(), self.committed.version));
     }
 
-    /// Adds a warning to the answer and the story.
+    /// Adds a warning to the answer and the story. While one of the operator's own queries is at hand, it is of that.
     pub(super) fn warn(&mut self, message: String) {
+        match self.query_at_hand() {
+            Some(query) => self.warn_plainly(format!("query \"{}\": {message}", query.name)),
+            None => self.warn_plainly(message),
+        }
+    }
+
+    /// The same, whatever is at hand.
+    pub(super) fn warn_plainly(&mut self, message: String) {
         if self.report.warnings.len() > MOST_WARNINGS || self.report.warnings.contains(&message) {
             return;
         }

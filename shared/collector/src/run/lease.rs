@@ -23,7 +23,7 @@ use super::finish::LONGEST_PATIENCE;
 use super::{Invocation, PagesOfWalk, Ports, Run, Warm, proof};
 
 /// Where a service without a configured start begins.
-const DEFAULT_START: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const DEFAULT_START: SignedDuration = SignedDuration::from_hours(24);
 /// A tick this much early is still in time, as long as it is a tenth of the period or less.
 const EARLIEST: SignedDuration = SignedDuration::from_secs(60);
 /// How often a retired API is asked whether it came back.
@@ -54,6 +54,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             committed: Checkpoint::default(),
             next: Checkpoint::default(),
             course: Course::Live,
+            hunts: Vec::new(),
             pulled_before: None,
             batch: Batch::default(),
             tags: Tags::new(settings),
@@ -181,6 +182,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             self.warm.memory = Memory::new(space);
         }
         self.warm.memory.set_limits(self.settings.memory);
+        self.read_places().await?;
         self.open_backfills(is_warm).await
     }
 
@@ -226,6 +228,10 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
         if self.is_known_as_retired() {
             return Some(Status::Retired);
+        }
+        if self.settings.service.query.is_hunting() {
+            let is_wanted = self.invocation.request.force || has_backfill || self.is_hunt_due();
+            return (!is_wanted).then_some(Status::NotDue);
         }
         let walk = &self.next.walk;
         let is_unfinished = !walk.waits && (walk.window().is_some() || walk.cursor.is_some());

@@ -14,11 +14,13 @@ mod course;
 mod enrich;
 mod errand;
 mod finish;
+mod hunt;
 mod lease;
 mod ledger;
 mod outlook;
 mod owed;
 mod page;
+mod places;
 mod proof;
 mod queue;
 mod recover;
@@ -51,11 +53,13 @@ use backfill::Open;
 use batch::Batch;
 use course::Course;
 use errand::Role;
+use places::Hunt;
 use recover::Recovered;
 
 pub use backfill::BACKFILL_PREFIX;
 pub use enrich::Enriching;
 pub use ledger::LEDGER_PREFIX;
+pub use places::{QUERY_PREFIX, QueryPlace};
 pub use queue::QUEUE_PREFIX;
 
 /// What a host knows about one invocation.
@@ -176,6 +180,8 @@ struct Run<'a, S, K, T> {
     /// What it will hold once the open batch is committed.
     next: Checkpoint,
     course: Course,
+    /// Where the operator's own queries stand, in the order of the settings.
+    hunts: Vec<Hunt<'a>>,
     /// When the last pull before this one began.
     pulled_before: Option<Timestamp>,
     batch: Batch,
@@ -270,7 +276,14 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                 Err(Stop::Failed(error)) => failure_of_old = Some(error),
                 end => end?,
             }
-            self.pull().await?;
+            if self.settings.service.query.is_hunting() {
+                match self.hunt().await {
+                    Err(Stop::Failed(error)) => failure_of_old = failure_of_old.or(Some(error)),
+                    end => end?,
+                }
+            } else {
+                self.pull().await?;
+            }
             // Nor need backfills wait for what hours that were read before are refused for.
             match self.sweep(!backfills.is_empty()).await {
                 Err(Stop::Failed(error)) => failure_of_old = failure_of_old.or(Some(error)),
@@ -279,7 +292,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         }
         for open in backfills {
             self.course = Course::Backfill(Box::new(open));
-            self.pull().await?;
+            self.pull_backfill().await?;
             self.close_backfill().await?;
         }
         failure_of_old.map_or(Ok(()), |error| Err(Stop::Failed(error)))
@@ -306,7 +319,8 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                 self.ship().await?;
             }
             let link = self.walk().next_link.clone();
-            let request = PageRequest { window, query: None, link, deadline: self.work_until() };
+            let request =
+                PageRequest { window, query: self.query_index(), link, deadline: self.work_until() };
             if self.now() >= request.deadline {
                 return Err(Stop::OutOfTime);
             }

@@ -21,9 +21,13 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             // What is retired is not late, and cannot be lost by waiting.
             _ if position.is_retired() => Standing::default(),
             Some(_) => Standing::default(),
+            None if self.settings.service.query.is_hunting() => {
+                self.standing_of_queries(position.start_time_in_utc)
+            }
             None => Standing {
                 start: position.start_time_in_utc,
                 complete_to: position.complete_to_in_utc,
+                due_at: None,
                 first_expiry: position.retry_queue.first_expiry_in_utc,
             },
         };

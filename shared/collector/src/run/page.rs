@@ -14,6 +14,7 @@ use crate::service::SameBy;
 use crate::window::later;
 
 use super::batch::MOST_ROWS;
+use super::course::Course;
 use super::{Run, Stop, proof};
 
 /// Rows that a full memory may forget with any commit, and still the commit is small enough.
@@ -74,14 +75,15 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             SameBy::Content => None,
             SameBy::LastVersion { ignoring, .. } => ignoring,
         };
-        let scanned = scan(record, &self.hash_key, wanted, ignoring);
+        let key = self.record_key();
+        let scanned = scan(record, &key, wanted, ignoring);
         let picked = Picked::new(scanned.picked);
         let event_time = picked.event_time.and_then(instant::of_member);
         let bucket = match self.settings.service.same_by {
-            SameBy::Content if self.settings.service.query.is_snapshot() => Bucket::Version(scanned.hash),
+            SameBy::Content if self.is_snapshot_at_hand() => Bucket::Version(scanned.hash),
             SameBy::Content => Bucket::of(event_time),
             SameBy::LastVersion { .. } => {
-                Bucket::Version(picked.id.map_or(scanned.hash, |id| self.hash_key.of_value(id)))
+                Bucket::Version(picked.id.map_or(scanned.hash, |id| key.of_value(id)))
             }
         };
         let is_enriched = !self.settings.enrichments.is_empty();
@@ -91,7 +93,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             hash: scanned.hash,
             bucket,
             event_time,
-            tag_index: self.tags.index(picked.route),
+            tag_index: self.query_index().unwrap_or_else(|| self.tags.index(picked.route)),
             is_object: scanned.is_object,
         }
     }
@@ -181,10 +183,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// gives is met again with the next snapshot, which may be long in coming, and begins when the last one is complete.
     fn remembered_for(&self) -> SignedDuration {
         let retention = self.settings.service.window.retention;
-        if !self.settings.service.query.is_snapshot() {
+        if !self.is_snapshot_at_hand() {
             return retention;
         }
-        let two_periods = self.settings.request_period.checked_mul(2).unwrap_or(SignedDuration::MAX);
+        let two_periods = self.period_at_hand().checked_mul(2).unwrap_or(SignedDuration::MAX);
         let slowest = if self.settings.enrichments.is_empty() { retention } else { SLOWEST_SNAPSHOT };
         retention.max(two_periods).max(slowest)
     }
@@ -241,6 +243,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return;
         };
         self.note_swept(instant);
+        if let Course::Query(index) = self.course {
+            self.note_event_time_of_query(index, instant);
+        }
         if self.course.is_live() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
             self.next.last_event_time_in_utc = Some(instant);
         }

@@ -41,6 +41,11 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// The window at hand becomes its first half.
     fn narrow(&mut self, window: Window, error: Error) -> Result<Window, Stop> {
+        if self.is_snapshot_at_hand() && self.query_at_hand().is_some() {
+            let message =
+                format!("{}; give the query {{from}} and {{to}}, or let it find less", error.message);
+            return Err(Stop::Failed(Error::new(ErrorType::PullError, code::BAD_FILTER, message)));
+        }
         let Some(half) = window.halved() else { return Err(Stop::Failed(error)) };
         self.warn(format!(
             "the query is too heavy and is asked for in windows of {} s: {error}",

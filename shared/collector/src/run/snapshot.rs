@@ -25,8 +25,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// The version of a record as it is to be judged and remembered: of a snapshot the one that was sent last, if the
     /// mode is content with that.
     pub(super) fn version(&self, bucket: Bucket, hash: u64) -> u64 {
-        let Some(taken) = self.walk().window_from.filter(|_| self.settings.service.query.is_snapshot())
-        else {
+        let Some(taken) = self.walk().window_from.filter(|_| self.is_snapshot_at_hand()) else {
             return hash;
         };
         let sent = self.warm.memory.last_version(bucket);

@@ -194,7 +194,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) fn fetch_until(&self) -> Timestamp {
         match &self.course {
             Course::Sweep(share) => share.until,
-            Course::Live | Course::Backfill(_) => self.work_until(),
+            Course::Live | Course::Query(_) | Course::Backfill(_) => self.work_until(),
         }
     }
 

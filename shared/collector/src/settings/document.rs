@@ -14,7 +14,7 @@ use super::keys::{self, IGNORED_INSIDE, RESET, START_TIME, TIME_DELTA};
 use super::outline::{InputOutline, Outline, Presence, ServiceOutline, names_of_family};
 use super::read::Block;
 use super::translate::translate;
-use super::{input, rate, service_block};
+use super::{input, queries, rate, service_block};
 use crate::error::{Error, ErrorType, code};
 use crate::service::{Family, Query, Service};
 
@@ -194,6 +194,9 @@ fn settings_of(
     }
     let enabled = is_on && block.boolean(&keys::ENABLED, &mut Findings::default()) != Some(false);
     let service_settings = service_block::read(&block, service, now, &mut own);
+    if enabled {
+        queries::require(&block, service, &mut own);
+    }
     let is_off = is_switched_off(own_input, own_service);
     findings.extend(if is_off { own.demoted("not in use") } else { own });
 
@@ -278,6 +281,7 @@ fn problems_of_others(outline: &Outline<'_>, target: Target) -> Vec<String> {
             let mut found = Findings::default();
             found.problems.extend(outline_of_other.findings.problems.clone());
             service_block::read(&outline_of_other.block, service, target.now, &mut found);
+            queries::require(&outline_of_other.block, service, &mut found);
             // What its words of version 1.x mean is told in its own answers.
             found.remarks.clear();
             warnings.extend(found.demoted("another service").remarks);

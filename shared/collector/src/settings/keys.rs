@@ -90,6 +90,11 @@ pub(super) static FLATTEN: Setting = Setting::named("flatten");
 pub(super) static FLATTEN_MOST: Setting = Setting::named("flatten_max_events");
 pub(super) static QUERIES: Setting = Setting::named("queries");
 
+// Of one of the operator's own queries.
+pub(super) static HUNTING_NAME: Setting = Setting::named("name");
+pub(super) static HUNTING_QUERY: Setting = Setting::named("query");
+pub(super) static TIME_RANGE: Setting = Setting::named("time_range_in_seconds");
+
 /// Keys of the document itself, beside `inputs`, that belong to the vendor's runtime and have no effect here.
 pub(super) const IGNORED_AT_TOP: &[&str] = &["globals", "global_overrides", "outputs", "job", "autoconfig"];
 

@@ -9,6 +9,7 @@ mod input;
 mod keys;
 pub mod migrate;
 mod outline;
+mod queries;
 mod rate;
 mod read;
 mod service_block;

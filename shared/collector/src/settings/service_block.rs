@@ -11,7 +11,9 @@ use super::keys::{
 };
 use super::read::{Block, kind_of};
 use super::times::parse_instant;
-use super::{HuntingQuery, MemoryLimits, OlderStart, RequestRate, SnapshotMode, is_word_character, rate};
+use super::{
+    HuntingQuery, MemoryLimits, OlderStart, RequestRate, SnapshotMode, is_word_character, queries, rate,
+};
 use crate::obfuscate::Rule;
 use crate::service::{Enrichment, Service};
 
@@ -37,7 +39,7 @@ pub(super) struct ServiceSettings {
 }
 
 /// No length of time in a document is longer: ten years. Sums with an instant stay far from any overflow.
-const LONGEST_SECONDS: i64 = 10 * 365 * 86_400;
+pub(super) const LONGEST_SECONDS: i64 = 10 * 365 * 86_400;
 
 const LATE_SWEEP_PERIOD_DEFAULT: SignedDuration = SignedDuration::from_secs(3_600);
 const LATE_SWEEP_RANGE_DEFAULT: SignedDuration = SignedDuration::from_secs(86_400);
@@ -76,15 +78,20 @@ pub(super) fn read(
     let late_sweep_range = seconds(&LATE_SWEEP_RANGE, 1);
     let is_snapshot = service.query.is_snapshot();
     let default_period = SignedDuration::from_secs(service.period.default_seconds.into());
+    let own_period = request_period.unwrap_or(default_period);
+    let tag = override_tag(block, findings);
+    let defaults = queries::Defaults { tag: tag.clone(), period: own_period };
+    let queries = queries::read(block, service, &defaults, findings);
+    let has_sweeps = !is_snapshot && !service.query.is_hunting();
     ServiceSettings {
-        request_period: request_period.unwrap_or(default_period),
+        request_period: queries.iter().map(|query| query.period).min().unwrap_or(own_period),
         start_time: start_time(block, is_snapshot, now, findings),
         older_start: OlderStart { reach: reach(block, is_snapshot, findings), mark: mark(block, findings) },
         additional_filter: additional_filter(block, findings),
-        override_tag: override_tag(block, findings),
+        override_tag: tag,
         window_max: window_max.unwrap_or(service.window.max),
         lookback: lookback.unwrap_or(service.window.lookback),
-        late_sweep_period: if is_snapshot { SignedDuration::ZERO } else { late_sweep_period },
+        late_sweep_period: if has_sweeps { late_sweep_period } else { SignedDuration::ZERO },
         late_sweep_range: late_sweep_range.unwrap_or(LATE_SWEEP_RANGE_DEFAULT),
         snapshot_mode: snapshot_mode(block, findings),
         obfuscation: obfuscation(block, findings),
@@ -96,7 +103,7 @@ pub(super) fn read(
             .filter(|enrichment| block.boolean(&enrichment.switch, findings) == Some(true))
             .collect(),
         flatten: flatten(block, findings),
-        queries: Vec::new(),
+        queries,
     }
 }
 
@@ -237,7 +244,7 @@ pub(super) fn check_clause(clause: &str) -> Result<(), &'static str> {
     }
 }
 
-fn override_tag(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn override_tag(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
     let tag = block.text(&TAG, findings)?.trim();
     let levels: Vec<&str> = tag.split('.').collect();
     let is_sound = (2..=8).contains(&levels.len())
