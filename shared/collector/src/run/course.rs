@@ -81,7 +81,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let left = self.walk().window()?;
         let oldest = earlier(now, self.settings.service.window.retention);
         let from = later(whole_second(oldest), SignedDuration::from_secs(1));
-        if left.to <= from || self.is_overdue_snapshot(&left) {
+        if self.worked_on_until(&left) <= from || self.is_overdue_snapshot(&left) {
             self.walk_mut().close();
             return None;
         }
@@ -90,18 +90,34 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return Some(left);
         }
         // What a sweep comes too late for was read in its time.
-        if !self.course.is_sweep() {
-            self.warn_of_gap(Window { from: left.from, to: from }, from);
+        let unread = self.unread_from(&left);
+        if unread < from && !self.course.is_sweep() {
+            self.warn_of_gap(Window { from: unread, to: from }, from);
         }
         let kept = Window { from, to: left.to };
         self.walk_mut().open(kept, now);
         Some(kept)
     }
 
-    /// A snapshot of which no page was read to its end is begun anew once the next one is due.
+    /// Until when a window that was left is worth going on with. A snapshot's is an instant, and reading it may take longer
+    /// than the API keeps records: what counts is when it was last worked on.
+    fn worked_on_until(&self, left: &Window) -> Timestamp {
+        let worked = self.pulled_before.filter(|_| self.settings.service.query.is_snapshot());
+        worked.map_or(left.to, |instant| instant.max(left.to))
+    }
+
+    /// What of a window was not read before begins there.
+    pub(super) fn unread_from(&self, window: &Window) -> Timestamp {
+        let known_to = self.owed(self.reached()).complete_to.filter(|_| self.course.is_live());
+        known_to.map_or(window.from, |complete| complete.max(window.from))
+    }
+
+    /// A snapshot of which no page was read to its end is begun anew once the next one is due, unless that page is being
+    /// enriched.
     fn is_overdue_snapshot(&self, left: &Window) -> bool {
         self.settings.service.query.is_snapshot()
             && self.walk().next_link.is_none()
+            && self.walk().enriching.is_none()
             && due_after(left.from, self.settings.request_period) <= self.started
     }
 
@@ -176,6 +192,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) fn window_done(&mut self, window: &Window) {
         let read_at = self.walk().read_at.unwrap_or(self.started);
         self.settle_what_is_owed(window);
+        self.settle_what_is_unfinished();
         self.note_swept(window.to);
         self.walk_mut().close();
         self.narrowed = self
@@ -201,6 +218,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         // A window that was left hours ago ends where the present was then.
         let is_behind = later(window.to, self.settings.request_period) < self.started;
         self.next.walk.cursor = reached.cursor.or(is_behind.then_some(window.to));
+        if self.next.walk.cursor.is_none() {
+            self.cycle_done();
+        }
     }
 
     pub(super) fn reached(&self) -> Reached {
@@ -208,6 +228,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             newest: self.next.last_event_time_in_utc,
             complete_to: self.next.complete_to_in_utc,
             fresh_since: self.next.fresh_since_in_utc,
+            unfinished_from: self.next.unfinished_from_in_utc,
             cursor: self.next.walk.cursor,
         }
     }
