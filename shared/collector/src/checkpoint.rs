@@ -199,6 +199,12 @@ pub struct Checkpoint {
     /// Since when the first part of that is asked for again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed_since_in_utc: Option<Timestamp>,
+    /// Event time of the oldest record without an end that the last complete cycle met: the next one begins there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished_from_in_utc: Option<Timestamp>,
+    /// The same, as far as the cycle at work has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished_so_far_in_utc: Option<Timestamp>,
     /// When the first fresh window of the last cycle was read (see `window`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_since_in_utc: Option<Timestamp>,
@@ -305,6 +311,8 @@ impl Checkpoint {
         self.complete_to_in_utc = None;
         self.owed_from_in_utc = None;
         self.owed_since_in_utc = None;
+        self.unfinished_from_in_utc = None;
+        self.unfinished_so_far_in_utc = None;
         self.fresh_since_in_utc = None;
         self.walk = Walk::default();
         self.late_sweep = LateSweep::default();

@@ -4,6 +4,7 @@
 //! end to end until one of them reaches the present; then the service is up to date. Laying them end to end, with the
 //! look-back only at the start of a cycle, means that a look-back longer than the longest window still makes progress.
 //! A cycle that outlasts its look-back leaves behind when its first fresh window was read: the next cycle starts there.
+//! Where records go on to change until their end, a cycle begins at the oldest that has none yet, if that is earlier.
 //!
 //! The timer's time is never used: a missed tick costs nothing.
 
@@ -44,6 +45,8 @@ pub struct Reached {
     pub complete_to: Option<Timestamp>,
     /// When the first window of the last cycle that could still miss late arrivals was read.
     pub fresh_since: Option<Timestamp>,
+    /// Event time of the oldest record that is known to have no end yet: a cycle begins no later.
+    pub unfinished_from: Option<Timestamp>,
     /// Where the next window of an unfinished cycle begins.
     pub cursor: Option<Timestamp>,
 }
@@ -78,7 +81,10 @@ pub fn plan(reached: &Reached, bounds: &Bounds) -> Plan {
     let read_before = [reached.newest, reached.complete_to, reached.fresh_since].into_iter().flatten().min();
     let wanted = match (reached.cursor, read_before) {
         (Some(cursor), _) => cursor,
-        (None, Some(instant)) => earlier(instant, bounds.lookback).max(bounds.start),
+        (None, Some(instant)) => {
+            let behind = earlier(instant, bounds.lookback);
+            reached.unfinished_from.map_or(behind, |oldest| oldest.min(behind)).max(bounds.start)
+        }
         (None, None) => bounds.start,
     };
     let unread = reached.complete_to.map_or(wanted, |complete| complete.max(wanted));
@@ -98,6 +104,7 @@ pub fn complete(reached: &Reached, window: &Window, lookback: SignedDuration, re
         newest: reached.newest,
         complete_to: Some(reached.complete_to.map_or(window.to, |complete| complete.max(window.to))),
         fresh_since: fresh_before.or(is_fresh.then(|| whole_second(read_at))),
+        unfinished_from: reached.unfinished_from,
         cursor: (!cycle_ends).then_some(window.to),
     }
 }
@@ -160,6 +167,20 @@ mod tests {
             (Reached { newest: None, ..read }, bounds(2_100), (1_940, 2_100, None)),
             (Reached { fresh_since: Some(at(1_700)), ..read }, bounds(2_100), (1_640, 2_100, None)),
             (Reached { cursor: Some(at(1_500)), ..read }, bounds(2_100), (1_500, 2_000, None)),
+            // What is unfinished: without a look-back of its own, no later than that of the others, and no gap.
+            (Reached { unfinished_from: Some(at(1_700)), ..read }, bounds(2_100), (1_700, 2_100, None)),
+            (Reached { unfinished_from: Some(at(1_880)), ..read }, bounds(2_100), (1_840, 2_100, None)),
+            (Reached { unfinished_from: Some(at(900)), ..read }, bounds(2_100), (1_000, 1_500, None)),
+            (
+                Reached { unfinished_from: Some(at(1_200)), ..read },
+                Bounds { oldest: at(1_600), ..bounds(2_050) },
+                (1_600, 2_050, None),
+            ),
+            (
+                Reached { unfinished_from: Some(at(1_200)), cursor: Some(at(1_950)), ..read },
+                bounds(2_050),
+                (1_950, 2_050, None),
+            ),
             (fresh, Bounds { oldest: at(1_100), ..bounds(1_200) }, (1_100, 1_200, Some((1_000, 1_100)))),
             (read, Bounds { oldest: at(1_990), ..bounds(2_100) }, (1_990, 2_100, None)),
             (read, Bounds { oldest: at(2_050), ..bounds(2_100) }, (2_050, 2_100, Some((2_000, 2_050)))),

@@ -201,7 +201,8 @@ impl ContentSite {
         let opened_devo = sink.prepared > 0 || !connections.is_empty();
         let fetched = self.tenant.begun().split_off(known_fetches);
         let (requests, preparation) = (source.requests, source.preparation);
-        Seen { outcome, requests, fetched, preparation, connections, opened_devo }
+        let (counted, progress) = (Vec::new(), 0);
+        Seen { outcome, requests, counted, progress, fetched, preparation, connections, opened_devo }
     }
 
     /// All rows of a service's partition.

@@ -4,7 +4,7 @@
 //! three ports of a simulated world in which each effect is one step: a driver that stops polling at a step is a crash,
 //! and one that polls two invocations in turn is a race. `site` puts them together: one service, visited again and again;
 //! `content_site` does so for content feeds, which have a simulated API of their own in `content`, and `hunting` for the
-//! operator's own queries.
+//! operator's own queries. `enriched` adds what belongs to records, and a limit of requests.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ pub mod content;
 pub mod content_site;
 pub mod dice;
 pub mod drive;
+pub mod enriched;
 pub mod hunting;
 pub mod service;
 pub mod sink;

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 pub static SERVICE: Service = THINGS;
 
 /// What services of records with a time have in common.
-const THINGS: Service = Service {
+pub(crate) const THINGS: Service = Service {
     input: "test_input",
     name: "things",
     aliases: &[],
@@ -91,7 +91,10 @@ pub static ALERTS: Service = Service {
 };
 
 /// An inventory: the whole list each time.
-pub static INVENTORY: Service = Service {
+pub static INVENTORY: Service = LIST;
+
+/// What lists have in common.
+pub(crate) const LIST: Service = Service {
     name: "inventory",
     function: "test-inventory",
     query: Query::Snapshot { path: "/v1.0/inventory", page_size: None },

@@ -4,6 +4,7 @@
 //! own faults, and gives back everything that could be seen of it from outside.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use collector::event::{Backfill, Request};
@@ -18,6 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::TestClock;
 use crate::content::FetchFault;
 use crate::drive::{Driven, drive};
+use crate::enriched::{CountFault, Counting, Turns};
 use crate::service::{settings, tick};
 use crate::sink::{Connection, Receiver, RecordingSink};
 use crate::source::{Emitted, PageFault, ScriptedSource};
@@ -44,6 +46,10 @@ pub struct Site {
     pub patience: i64,
     /// What the process kept; [`Site::new_process`] forgets it.
     pub warm: Warm,
+    /// What belongs to its records (what is asked for is seen of each visit).
+    pub counting: Counting,
+    /// How many requests the API lets through, if there is a limit.
+    pub turns: Option<Turns>,
     /// The `job_id` of its story.
     pub job_id: Option<String>,
     visits: u64,
@@ -58,6 +64,8 @@ pub struct Visit {
     pub login: Option<SourceError>,
     /// What becomes of each request for a page.
     pub pages: Vec<Option<PageFault>>,
+    /// What becomes of each request for a count.
+    pub counts: Vec<Option<CountFault>>,
     /// What becomes of each wait for content (content feeds alone).
     pub fetches: Vec<Option<FetchFault>>,
     /// What a listing page says instead of its blobs (content feeds alone).
@@ -131,6 +139,10 @@ pub struct Seen {
     pub outcome: Outcome,
     /// The requests it made.
     pub requests: Vec<PageRequest>,
+    /// The counts that it asked for, as id and member.
+    pub counted: Vec<(String, &'static str)>,
+    /// How often progress was told.
+    pub progress: usize,
     /// The blobs whose fetch it began, in that order.
     pub fetched: Vec<String>,
     /// What it told the source at the beginning, if it got that far.
@@ -203,6 +215,8 @@ impl Site {
             page_size: 100,
             patience: 60,
             warm: Warm::default(),
+            counting: Counting::default(),
+            turns: None,
             job_id: None,
             visits: 0,
         }
@@ -247,6 +261,8 @@ impl Site {
         let mut source = ScriptedSource::new(&self.records, self.page_size, self.clock.now());
         source.is_list = self.settings.service.query.is_snapshot();
         source.faults = visit.pages.into();
+        source.counting = Counting { faults: visit.counts.into(), ..self.counting.clone() };
+        source.turns.clone_from(&self.turns);
         source.login = visit.login;
         source.quota_used_percent = visit.quota_used_percent;
         source.warning = visit.page_warning.map(str::to_owned);
@@ -266,12 +282,14 @@ impl Site {
         let clock = self.clock.clone();
         // What the process kept dies with it when it is killed.
         let mut warm = std::mem::take(&mut self.warm);
+        let progress = AtomicUsize::new(0);
         let ports = Ports {
             source: &mut source,
             sink: &mut sink,
             state: &self.store,
             clock: &move || clock.now(),
             progress: &|_| {
+                progress.fetch_add(1, Ordering::Relaxed);
                 if visit.loses_lease {
                     self.take_over();
                 }
@@ -287,7 +305,16 @@ impl Site {
         assert_eq!(counts.received, counts.duplicates + counts.delivered + counts.failed, "{counts:?}");
         let opened_devo = sink.prepared > 0 || !connections.is_empty();
         let (requests, preparation) = (source.requests, source.preparation);
-        Some(Seen { outcome, requests, fetched: Vec::new(), preparation, connections, opened_devo })
+        Some(Seen {
+            outcome,
+            requests,
+            counted: source.counting.asked,
+            progress: progress.into_inner(),
+            fetched: Vec::new(),
+            preparation,
+            connections,
+            opened_devo,
+        })
     }
 
     /// All rows of the service's partition.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::TestClock;
 use crate::drive::step;
+use crate::enriched::{CountFault, Counting, Turns};
 
 /// One record of the simulated API.
 #[derive(Debug, Clone)]
@@ -84,6 +85,10 @@ pub struct ScriptedSource<'a> {
     pub pace: Option<(TestClock, SignedDuration)>,
     /// Answers that asked for patience.
     pub throttled: u64,
+    /// What belongs to its records, and what was asked of that.
+    pub counting: Counting,
+    /// How many requests it lets through, if there is a limit.
+    pub turns: Option<Turns>,
     /// What it was told at the beginning; it tells the next invocation the same.
     pub preparation: Option<Preparation>,
 }
@@ -104,6 +109,8 @@ impl<'a> ScriptedSource<'a> {
             quota_used_percent: None,
             pace: None,
             throttled: 0,
+            counting: Counting::default(),
+            turns: None,
             preparation: None,
         }
     }
@@ -123,6 +130,7 @@ impl Source for ScriptedSource<'_> {
             self.faults.pop_front();
             return Err(SourceError::Throttled { until });
         }
+        self.turns.as_ref().map_or(Ok(()), |turns| turns.take(request.deadline))?;
         self.requests.push(request.clone());
         if let Some((clock, span)) = &self.pace {
             clock.pass(*span);
@@ -202,14 +210,21 @@ impl Source for ScriptedSource<'_> {
         Ok(Fetched::AllEnded)
     }
 
-    /// Nothing belongs to its records.
-    async fn related(&mut self, _request: &RelatedRequest) -> Result<Related, SourceError> {
+    async fn related(&mut self, request: &RelatedRequest) -> Result<Related, SourceError> {
         step().await;
-        Ok(Related::Count(0))
+        self.turns.as_ref().map_or(Ok(()), |turns| turns.take(request.deadline))?;
+        let is_asked_for_patience =
+            matches!(self.counting.faults.front(), Some(Some(CountFault::Throttled(_))));
+        self.throttled += u64::from(is_asked_for_patience);
+        let clock = self.pace.as_ref().map(|(clock, _)| clock);
+        let now = clock.map_or(self.now, TestClock::now);
+        let answer = self.counting.answer(request, clock, now);
+        step().await;
+        answer
     }
 
     fn waits_until(&self) -> Option<Timestamp> {
-        None
+        self.turns.as_ref()?.next()
     }
 
     fn memo(&self) -> Map<String, Value> {
@@ -222,7 +237,7 @@ impl Source for ScriptedSource<'_> {
 
     fn stats(&self) -> SourceStats {
         SourceStats {
-            requests: self.requests.len() as u64,
+            requests: (self.requests.len() + self.counting.asked.len()) as u64,
             throttled: self.throttled,
             quota_used_percent: self.quota_used_percent,
         }

@@ -304,7 +304,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     /// What a new cycle will look at again: little, since nothing newer than the newest record was delivered yet. A walk
-    /// that was left half-way may have much ahead of it, and loads page by page.
+    /// that was left half-way, or reaches back to what is unfinished, may have much ahead of it, and loads page by page.
     fn hashes_ahead(&self, is_warm: bool) -> Option<Load> {
         let walk = &self.next.walk;
         if self.settings.service.query.is_hunting() {
@@ -314,7 +314,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return None;
         }
         let bounds = self.bounds(self.settings.window_max, self.started);
-        let from = plan(&self.reached(), &bounds).window.from;
+        let from = plan(&self.reached_by_finished(), &bounds).window.from;
         if self.settings.service.query.is_content() {
             return Some(self.warm.memory.load_content_from(from, self.started));
         }

@@ -19,8 +19,10 @@ const MOST_BYTES: usize = (16 * 1024 - 256) * 1024;
 const MOST_RECORDS: u64 = 20_000;
 /// Hashes of one bucket in one batch; there are more than records when known ones are extended.
 const MOST_HASHES: usize = 20_000;
-/// A batch this old is sent before the next page is asked for.
+/// A batch this old is sent before anything more is asked for.
 const OLDEST: SignedDuration = SignedDuration::from_secs(20);
+/// A batch does not wait longer than this for an answer that is on its way.
+const OLDEST_AT_ALL: SignedDuration = SignedDuration::from_secs(30);
 /// Rows of one batch's commit for its hashes and the retry queue. A commit holds 100, and its other rows are the checkpoint, up to 7
 /// hours of the ledger, and a backfill with a few requests that it answers.
 pub(super) const MOST_ROWS: usize = 80;
@@ -77,13 +79,18 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn is_old(&self, now: Timestamp) -> bool {
-        self.is_old_from().is_some_and(|instant| instant <= now)
+    pub(super) fn is_old(&self, at: Timestamp) -> bool {
+        self.is_old_from().is_some_and(|instant| instant <= at)
     }
 
     /// When it will be old; never while it is empty.
     pub(super) fn is_old_from(&self) -> Option<Timestamp> {
         self.opened_at.map(|opened| later(opened, OLDEST))
+    }
+
+    /// When it is sent at the latest; never while it is empty.
+    pub(super) fn is_sent_by(&self) -> Option<Timestamp> {
+        self.opened_at.map(|opened| later(opened, OLDEST_AT_ALL))
     }
 }
 
@@ -125,6 +132,19 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Something is in the batch that a commit must make true.
     pub(super) fn note_opening(&mut self) {
         self.batch.opened_at.get_or_insert_with(|| self.ports.clock.now());
+    }
+
+    /// Sends the open batch if it is old, or will be when the request limit has a turn: what is ready does not wait for what
+    /// is not. A turn that comes after this invocation is not waited for.
+    pub(super) async fn ship_what_would_grow_old(&mut self) -> Result<(), Stop> {
+        let now = self.now();
+        let work_until = self.work_until();
+        let turn = self.ports.source.waits_until().filter(|turn| *turn < work_until);
+        if self.batch.is_old(turn.map_or(now, |instant| instant.max(now))) {
+            self.ship().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends the open batch and commits what it makes true.

@@ -98,17 +98,31 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             return Some(left);
         }
         // What a sweep comes too late for was read in its time, and so may what a query reads once more.
-        if !self.course.is_sweep() && !self.was_read_to(from) {
-            self.warn_of_gap(Window { from: left.from, to: from }, from);
+        let unread = self.unread_from(&left);
+        if unread < from && !self.course.is_sweep() {
+            self.warn_of_gap(Window { from: unread, to: from }, from);
         }
         let kept = Window { from, to: left.to };
         self.walk_mut().open(kept, now);
         Some(kept)
     }
 
-    /// A snapshot of which no page was read to its end is begun anew once the next one is due.
+    /// What of a window was not read before begins there.
+    pub(super) fn unread_from(&self, window: &Window) -> Timestamp {
+        let known_to = match &self.course {
+            Course::Live => self.owed(self.reached()).complete_to,
+            Course::Query(index) => self.query_complete_to(*index),
+            Course::Sweep(_) | Course::Backfill(_) => None,
+        };
+        known_to.map_or(window.from, |complete| complete.max(window.from))
+    }
+
+    /// A snapshot of which no page was read to its end is begun anew once the next one is due, unless that page is being
+    /// enriched.
     fn is_overdue_snapshot(&self, left: &Window) -> bool {
-        self.walk().next_link.is_none() && due_after(left.from, self.period_at_hand()) <= self.started
+        self.walk().next_link.is_none()
+            && self.walk().enriching.is_none()
+            && due_after(left.from, self.period_at_hand()) <= self.started
     }
 
     /// A query that became a snapshot, or is none any more, has no use for what was left of the other.
@@ -188,6 +202,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     pub(super) fn window_done(&mut self, window: &Window) {
         let read_at = self.walk().read_at.unwrap_or(self.started);
         self.settle_what_is_owed(window);
+        self.settle_what_is_unfinished();
         self.note_swept(window.to);
         self.walk_mut().close();
         self.narrowed = self
@@ -218,6 +233,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         // A window that was left hours ago ends where the present was then.
         let is_behind = later(window.to, self.settings.request_period) < self.started;
         self.next.walk.cursor = reached.cursor.or(is_behind.then_some(window.to));
+        if self.next.walk.cursor.is_none() {
+            self.cycle_done();
+        }
     }
 
     pub(super) fn reached(&self) -> Reached {
@@ -225,6 +243,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             newest: self.next.last_event_time_in_utc,
             complete_to: self.next.complete_to_in_utc,
             fresh_since: self.next.fresh_since_in_utc,
+            unfinished_from: self.next.unfinished_from_in_utc,
             cursor: self.next.walk.cursor,
         }
     }

@@ -4,19 +4,30 @@
 //! it is lost: what was sent is remembered like every record, and what was counted of the record at hand is kept beside
 //! the page it stands on. A record is sent when all of its counts are there. What the application may not ask for is left
 //! out of all records; what the API refuses for one record alone, of that record.
+//!
+//! An invocation first asks for the page at hand and then for counts. Where the limit allows no more than the page, the
+//! next invocation asks for a count first: one request an invocation is enough to get on.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use crate::obfuscate::obfuscate;
+use crate::outlook::Matter;
 use crate::ports::{Related, RelatedRequest, Sink, Source, SourceError, StateStore};
 use crate::service::Enrichment;
 
+use super::batch::SAMPLES;
 use super::{Run, Stop};
 
-/// A request for a count that failed in so many invocations is not made again for the same record.
+/// A request for a count that failed in so many invocations in a row is not made again for the same record.
 const MOST_FAILURES: u32 = 3;
+/// Characters of a record's id that a warning shows.
+const SHOWN_OF_ID: usize = 20;
+/// An id is kept in the checkpoint, which must stay a small row; the API's own have less than 100 bytes.
+const LONGEST_ID: usize = 512;
 
 /// The counts of one record, by the member that holds them, in the order in which they are sent.
 #[derive(Debug, Default)]
@@ -45,16 +56,20 @@ impl Counts {
     }
 }
 
-/// The record at hand, as far as its counts are known.
+/// The record at hand, as far as its counts are known. They belong to the id, whatever becomes of the record's content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enriching {
-    /// Hash of the record, hexadecimal.
-    pub record: String,
+    /// Id of the record.
+    pub id: String,
     /// What is known, by member: `None` for a count that is left out.
+    #[serde(default)]
     pub counts: BTreeMap<String, Option<u64>>,
-    /// In how many invocations the next count could not be had.
+    /// In how many invocations in a row the next count could not be had.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
+    /// An invocation had a request for its page and none for its counts: they come before the page.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_starved: bool,
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -62,85 +77,172 @@ fn is_zero(count: &u32) -> bool {
 }
 
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
-    /// Asks for the counts of a record with this id, as far as they are wanted and were not counted before.
-    pub(super) async fn counts_of(&mut self, hash: u64, id: Option<&str>) -> Result<Counts, Stop> {
-        let mut counts = Counts::default();
+    /// Asks for the counts of a record with this id, as far as they are wanted and were not counted before. They stay with
+    /// the walk until the record is in the batch.
+    pub(super) async fn counts_of(&mut self, id: Option<&str>) -> Result<Counts, Stop> {
         let settings = self.settings;
-        let Some(id) = id.filter(|_| !settings.enrichments.is_empty()) else { return Ok(counts) };
-        let record = format!("{hash:016x}");
-        let begun = self.walk().enriching.as_ref();
-        if begun.is_none_or(|begun| begun.record != record) {
-            self.walk_mut().enriching = Some(Enriching { record, ..Enriching::default() });
+        if settings.enrichments.is_empty() || self.has_all_samples() {
+            return Ok(Counts::default());
         }
-        for enrichment in settings.enrichments.iter().copied() {
-            let count = match self.known_count(enrichment) {
-                Some(known) => known,
-                None => self.ask_for(enrichment, id).await?,
+        let Some(id) = id else {
+            self.warn(
+                "records that are no objects or have no usable id are sent without their counts".to_owned(),
+            );
+            return Ok(Counts::default());
+        };
+        if self.id_at_hand() != Some(id) {
+            self.walk_mut().enriching = Some(Enriching { id: id.to_owned(), ..Enriching::default() });
+        }
+        self.ask_for_counts().await?;
+        let known = self.walk().enriching.as_ref().map(|begun| &begun.counts);
+        let wanted = settings.enrichments.iter().filter_map(|enrichment| {
+            let count = known?.get(enrichment.member)?.as_ref()?;
+            Some((enrichment.member, *count))
+        });
+        Ok(Counts(wanted.collect()))
+    }
+
+    /// Asks for the counts of the record at hand before its page, if page requests left none for them.
+    pub(super) async fn feed_the_starved(&mut self) -> Result<(), Stop> {
+        if self.walk().enriching.as_ref().is_some_and(|begun| begun.is_starved) {
+            self.ask_for_counts().await?;
+        }
+        Ok(())
+    }
+
+    /// The record that was left with some of its counts: it is the first to go on with.
+    pub(super) fn id_at_hand(&self) -> Option<&str> {
+        self.walk().enriching.as_ref().map(|begun| begun.id.as_str())
+    }
+
+    /// A dry run asks for no counts that it does not show.
+    fn has_all_samples(&self) -> bool {
+        self.report.samples.as_ref().is_some_and(|samples| samples.len() >= SAMPLES)
+    }
+
+    /// Asks for what is not known yet of the record at hand.
+    async fn ask_for_counts(&mut self) -> Result<(), Stop> {
+        for enrichment in self.settings.enrichments.iter().copied() {
+            let Some(begun) = &self.walk().enriching else { return Ok(()) };
+            if begun.counts.contains_key(enrichment.member) || self.not_permitted.contains(enrichment.member)
+            {
+                continue;
+            }
+            let id = begun.id.clone();
+            let answer = self.ask_for(enrichment, &id).await;
+            let count = match answer {
+                Ok(related) => self.count_in(related, enrichment, &id),
+                Err(stop) => self.without_count(enrichment, &id, stop)?,
             };
-            counts.0.extend(count.map(|number| (enrichment.member, number)));
+            self.has_counted = true;
+            if let Some(begun) = &mut self.walk_mut().enriching {
+                begun.counts.insert(enrichment.member.to_owned(), count);
+                begun.failures = 0;
+            }
         }
-        Ok(counts)
+        Ok(())
     }
 
-    fn known_count(&self, enrichment: &Enrichment) -> Option<Option<u64>> {
-        self.walk().enriching.as_ref()?.counts.get(enrichment.member).copied()
-    }
-
-    async fn ask_for(&mut self, enrichment: &'static Enrichment, id: &str) -> Result<Option<u64>, Stop> {
-        if self.not_permitted.contains(enrichment.member) {
-            return Ok(None);
-        }
-        if self.is_share_used() {
-            return Err(Stop::OutOfShare);
-        }
-        // What is ready does not wait for what the request limit keeps waiting.
-        let old_from = self.batch.is_old_from();
-        let waits_until = self.ports.source.waits_until();
-        if old_from.is_some_and(|old| old <= waits_until.unwrap_or_else(|| self.now())) {
+    /// One request. What is in the batch is not kept waiting by it: neither by what the request limit makes it wait for
+    /// nor by an API that takes its time.
+    async fn ask_for(&mut self, enrichment: &'static Enrichment, id: &str) -> Result<Related, Stop> {
+        loop {
+            if self.is_share_used() {
+                return Err(Stop::OutOfShare);
+            }
+            self.ship_what_would_grow_old().await?;
+            let work_until = self.work_until();
+            if self.now() >= work_until {
+                return Err(Stop::OutOfTime);
+            }
+            let batch_until = self.batch.is_sent_by();
+            let deadline = batch_until.map_or(work_until, |instant| instant.min(work_until));
+            let request = RelatedRequest { enrichment, id: id.to_owned(), deadline };
+            let answer = self.ports.source.related(&request).await;
+            self.count_requests();
+            (self.ports.progress)(&self.report);
+            let is_for_the_batch = deadline < work_until
+                && match &answer {
+                    Err(SourceError::OutOfTime) => true,
+                    Err(SourceError::Throttled { until }) => *until < work_until,
+                    _ => false,
+                };
+            if !is_for_the_batch {
+                return answer.map_err(|refused| self.stop_for(refused));
+            }
             self.ship().await?;
         }
-        let deadline = self.work_until();
-        if self.now() >= deadline {
-            return Err(Stop::OutOfTime);
-        }
-        let request = RelatedRequest { enrichment, id: id.to_owned(), deadline };
-        let answer = self.ports.source.related(&request).await;
-        self.count_requests();
-        let count = match answer {
-            Ok(Related::Count(number)) => Some(number),
-            Ok(Related::NotPermitted(why)) => {
+    }
+
+    /// The count that came, if one did. What is not permitted is asked for again in the next invocation, for the next
+    /// record: so a permission that is granted is noticed, and this record does not wait for it.
+    fn count_in(&mut self, related: Related, enrichment: &'static Enrichment, id: &str) -> Option<u64> {
+        match related {
+            Related::Count(number) => return Some(number),
+            Related::NotPermitted(why) => {
                 self.not_permitted.insert(enrichment.member);
-                self.warn(format!("{} is left out of all records: {why}", enrichment.member));
-                return Ok(None);
+                let now = self.now();
+                if self.is_dry() || self.warm.reminders.is_due(Matter::Count(enrichment.member), now) {
+                    self.warn(format!("{} is left out of all records: {why}", enrichment.member));
+                }
             }
-            Ok(Related::Refused(why)) => {
-                self.warn(format!("{} is left out of a record: {why}", enrichment.member));
-                None
+            Related::Refused(why) => {
+                let record = self.shown_id(id);
+                self.warn(format!("{} is left out of the record {record}: {why}", enrichment.member));
             }
-            Err(refused) => return self.without_count(enrichment, refused),
-        };
-        if let Some(begun) = &mut self.walk_mut().enriching {
-            begun.counts.insert(enrichment.member.to_owned(), count);
-            begun.failures = 0;
         }
-        Ok(count)
+        None
     }
 
     /// A count that fails time and again for one record must not keep all others behind it.
-    fn without_count(&mut self, enrichment: &Enrichment, refused: SourceError) -> Result<Option<u64>, Stop> {
-        let stop = self.stop_for(refused);
-        let Stop::Failed(error) = stop else { return Err(stop) };
-        let Some(begun) = &mut self.walk_mut().enriching else { return Err(Stop::Failed(error)) };
+    fn without_count(&mut self, enrichment: &Enrichment, id: &str, stop: Stop) -> Result<Option<u64>, Stop> {
+        let has_counted = self.has_counted;
+        let Some(begun) = &mut self.walk_mut().enriching else { return Err(stop) };
+        let error = match stop {
+            Stop::Failed(error) => error,
+            Stop::OutOfTime | Stop::OutOfShare | Stop::Throttled(_) => {
+                begun.is_starved |= !has_counted;
+                return Err(stop);
+            }
+            Stop::NotReady(_) | Stop::Retired(_) | Stop::Broken(_) => return Err(stop),
+        };
         begun.failures += 1;
         if begun.failures < MOST_FAILURES {
             return Err(Stop::Failed(error));
         }
-        begun.failures = 0;
-        begun.counts.insert(enrichment.member.to_owned(), None);
+        let record = self.shown_id(id);
         self.warn(format!(
-            "{} is left out of a record, for it failed {MOST_FAILURES} times: {error}",
+            "{} is left out of the record {record}, for it failed {MOST_FAILURES} times: {error}",
             enrichment.member
         ));
         Ok(None)
     }
+
+    /// As much of an id as tells the record to an operator, masked as in the record itself.
+    fn shown_id(&self, id: &str) -> String {
+        let path = self.settings.service.id;
+        let record = path.iter().rev().fold(Value::from(id), |inner, name| json!({*name: inner}));
+        let masked = obfuscate(record.to_string().as_bytes(), &self.settings.obfuscation);
+        let sent = match masked {
+            Ok(None) => record,
+            Ok(Some(text)) => serde_json::from_slice(&text).unwrap_or_default(),
+            Err(_) => Value::Null,
+        };
+        let shown = path.iter().try_fold(&sent, |inner, name| inner.get(name)).and_then(Value::as_str);
+        let mut characters =
+            shown.unwrap_or("with a masked id").chars().filter(|letter| !letter.is_control());
+        let start: String = characters.by_ref().take(SHOWN_OF_ID).collect();
+        if characters.next().is_some() { format!("{start}…") } else { start }
+    }
+}
+
+/// A record's id as it stands in a path: a text or a number. One that a path cannot hold is none.
+pub(super) fn id_in_path(raw: &[u8]) -> Option<String> {
+    let id = match serde_json::from_slice(raw).ok()? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let is_usable = !matches!(id.as_str(), "" | "." | "..") && id.len() <= LONGEST_ID;
+    is_usable.then_some(id)
 }

@@ -75,6 +75,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             requests_before: Default::default(),
             is_prepared: false,
             not_permitted: Default::default(),
+            has_counted: false,
             queue_expiries: None,
             memory_reaches_to: None,
             ports,

@@ -27,6 +27,7 @@ mod recover;
 mod shape;
 mod snapshot;
 mod sweep;
+mod unfinished;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -215,6 +216,8 @@ struct Run<'a, S, K, T> {
     memory_reaches_to: Option<Timestamp>,
     /// Counts that the application may not ask for, by their members.
     not_permitted: BTreeSet<&'static str>,
+    /// The walk at hand had an answer to a request for a count.
+    has_counted: bool,
     /// Expiry of each entry of the retry queue by its key, once the queue was read.
     queue_expiries: Option<BTreeMap<String, Timestamp>>,
 }
@@ -301,6 +304,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     /// One window after another, until there is none left.
     async fn pull(&mut self) -> Result<(), Stop> {
         self.pages = PagesOfWalk::NoneAsked;
+        self.has_counted = false;
         while let Some(planned) = self.next_window() {
             let window = self.read_window(planned).await?;
             self.window_done(&window);
@@ -314,10 +318,9 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     /// The pages of a window, from where they were left. Gives the window that was read to its end, which is narrower
     /// than the planned one where that was too heavy.
     async fn read_window(&mut self, mut window: Window) -> Result<Window, Stop> {
+        self.feed_the_starved().await?;
         loop {
-            if self.batch.is_old(self.now()) {
-                self.ship().await?;
-            }
+            self.ship_what_would_grow_old().await?;
             let link = self.walk().next_link.clone();
             let request =
                 PageRequest { window, query: self.query_index(), link, deadline: self.work_until() };

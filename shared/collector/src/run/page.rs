@@ -15,6 +15,8 @@ use crate::window::later;
 
 use super::batch::MOST_ROWS;
 use super::course::Course;
+use super::enrich::id_in_path;
+use super::unfinished::unfinished_since;
 use super::{Run, Stop, proof};
 
 /// Rows that a full memory may forget with any commit, and still the commit is small enough.
@@ -25,6 +27,8 @@ struct Entry {
     hash: u64,
     bucket: Bucket,
     event_time: Option<Timestamp>,
+    /// Its event time, if it has no end yet.
+    unfinished_since: Option<Timestamp>,
     tag_index: usize,
     is_object: bool,
     /// Its id, where it is to be enriched.
@@ -43,7 +47,12 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let mut entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted)).collect();
         let places: Vec<(Bucket, u64)> = entries.iter().map(|entry| (entry.bucket, entry.hash)).collect();
         self.load_memory(&places).await?;
-        for (record, entry) in records.iter().zip(&mut entries) {
+        let mut order: Vec<(&Bytes, &mut Entry)> = records.iter().zip(&mut entries).collect();
+        if let Some(at_hand) = self.id_at_hand().map(str::to_owned) {
+            // Pages need not have an order, and what was counted is kept of one record alone.
+            order.sort_by_key(|(_, entry)| entry.id.as_ref() != Some(&at_hand));
+        }
+        for (record, entry) in order {
             entry.hash = self.version(entry.bucket, entry.hash);
             match self.judge(entry.bucket, entry.hash) {
                 Verdict::New => {
@@ -64,6 +73,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     fn receive(&mut self, entry: &Entry) {
         self.report.received += 1;
+        self.note_unfinished(entry.unfinished_since);
         // A feed's position is when content became available, not when its records happened.
         if !self.settings.service.query.is_content() {
             self.note_event_time(entry.event_time);
@@ -87,12 +97,13 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             }
         };
         let is_enriched = !self.settings.enrichments.is_empty();
-        let id = picked.id.filter(|_| is_enriched).and_then(text_of_id);
+        let id = picked.id.filter(|_| is_enriched).and_then(id_in_path);
         Entry {
             id,
             hash: scanned.hash,
             bucket,
             event_time,
+            unfinished_since: unfinished_since(&picked),
             tag_index: self.query_index().unwrap_or_else(|| self.tags.index(picked.route)),
             is_object: scanned.is_object,
         }
@@ -100,7 +111,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// Puts a new record into the batch, which is sent first if there is no room for it.
     async fn send(&mut self, record: &Bytes, entry: &Entry) -> Result<(), Stop> {
-        let counts = self.counts_of(entry.hash, entry.id.as_deref()).await?;
+        let counts = self.counts_of(entry.id.as_deref()).await?;
         let events = self.events_of(record, &counts)?;
         let bytes = events.texts().iter().map(|text| self.frame_bytes(text, entry.tag_index)).sum();
         self.make_room(bytes, entry.bucket).await?;
@@ -109,6 +120,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
         self.receive(entry);
         self.stage(entry.bucket, entry.hash);
+        // Only now: a batch that was sent to make room took the counts along.
+        if entry.id.is_some() {
+            self.walk_mut().enriching = None;
+        }
         for text in events.texts() {
             self.append(entry.tag_index, text, entry.is_object);
         }
@@ -249,14 +264,5 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if self.course.is_live() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
             self.next.last_event_time_in_utc = Some(instant);
         }
-    }
-}
-
-/// A record's id as it stands in a path: a text or a number.
-fn text_of_id(raw: &[u8]) -> Option<String> {
-    match serde_json::from_slice(raw).ok()? {
-        serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
     }
 }

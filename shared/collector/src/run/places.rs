@@ -17,7 +17,6 @@ use crate::record::HashKey;
 use crate::settings::{HuntingQuery, QuerySpan};
 use crate::window::{Reached, later};
 
-use super::course::Course;
 use super::lease::due_after;
 use super::{Run, proof};
 
@@ -112,6 +111,7 @@ impl QueryPlace {
             newest: None,
             complete_to: self.complete_to_in_utc,
             fresh_since: self.fresh_since_in_utc,
+            unfinished_from: None,
             cursor: self.walk.cursor,
         }
     }
@@ -185,11 +185,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
     }
 
-    /// Whether the query at hand was read up to this instant before.
-    pub(super) fn was_read_to(&self, instant: Timestamp) -> bool {
-        let Course::Query(index) = self.course else { return false };
-        let complete_to = self.hunts.get(index).and_then(|hunt| hunt.next.complete_to_in_utc);
-        complete_to.is_some_and(|complete| complete >= instant)
+    /// Up to when a query was read before.
+    pub(super) fn query_complete_to(&self, index: usize) -> Option<Timestamp> {
+        self.hunts.get(index)?.next.complete_to_in_utc
     }
 
     /// How many rows of queries wait for the next commit.

@@ -115,8 +115,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if from <= window.from || from > now || self.restarts > MOST_RESTARTS {
             return Err(Stop::Failed(Error::new(ErrorType::PullError, code::BAD_FILTER, message)));
         }
-        let known_to = self.owed(self.reached()).complete_to.filter(|_| self.course.is_live());
-        let unread = known_to.map_or(window.from, |complete| complete.max(window.from));
+        let unread = self.unread_from(&window);
         let end = self.course.backfill().map_or(from, |open| open.end().min(from));
         // What a sweep cannot have any more was read in its time.
         if unread < end && !self.course.is_sweep() {

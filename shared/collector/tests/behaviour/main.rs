@@ -9,6 +9,9 @@ mod counts;
 mod deadline;
 mod dry_run;
 mod due;
+mod enriched;
+mod enriched_at_random;
+mod enriched_limits;
 mod feed_state;
 mod feeds;
 mod hunting;
@@ -31,6 +34,8 @@ mod start;
 mod stored;
 mod stored_versions;
 mod story;
+mod unfinished;
+mod unfinished_at_random;
 mod versions;
 
 /// The instant at which most of these worlds begin.
