@@ -7,11 +7,14 @@ use simulator::tenant::Tenant;
 /// The configuration document of services of one input at this tenant. `world` is the input's id and its environment.
 pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Value {
     let config = tenant.config();
-    let is_feed = services.iter().any(|service| service.input == "office365");
-    let scope = if is_feed { &config.feed.scope } else { &config.scope };
+    let scope = match services[0].input {
+        "office365" => &config.feed.scope,
+        "microsoft_defender_endpoint" => &config.defender.scope,
+        _ => &config.scope,
+    };
     let blocks: serde_json::Map<String, Value> = services
         .iter()
-        .map(|service| (service.name.to_owned(), json!({"request_period_in_seconds": 60})))
+        .map(|service| (service.name.to_owned(), block(service)))
         .collect();
     let application = &config.applications[0];
     json!({"inputs": {services[0].input: {
@@ -30,6 +33,23 @@ pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Val
         "services": blocks,
     }}})
 }
+
+/// The settings of a service: often due, and of a service that is made of them one query.
+fn block(service: &Service) -> Value {
+    let period = service.period.minimum_seconds;
+    if !service.query.is_hunting() {
+        return json!({"request_period_in_seconds": period});
+    }
+    let text = format!("{TABLE} | where Timestamp between ({{from}} .. {{to}})");
+    json!({"request_period_in_seconds": period, "queries": [
+        {"name": "events", "query": text, "override_tag": HUNTING_TAG}
+    ]})
+}
+
+/// The table that the usual query asks.
+pub const TABLE: &str = "DeviceEvents";
+/// The tag of its rows.
+pub const HUNTING_TAG: &str = "my.app.hunting.events";
 
 /// The Devo secret of a client at this address.
 pub fn devo(address: std::net::SocketAddr, chain: &str, cert: &str, key: &str) -> Value {

@@ -39,7 +39,7 @@ use serde_json::{Value, json};
 use simulator::receiver::{Receiver, ReceiverConfig};
 use simulator::records;
 use simulator::secrets::Secrets;
-use simulator::tenant::{Endpoint, Tenant, TenantConfig};
+use simulator::tenant::{DefenderList, Endpoint, Tenant, TenantConfig};
 
 use contract::{Asks, Promise};
 use parties::{Arrival, receiver};
@@ -59,6 +59,11 @@ pub fn services() -> impl Iterator<Item = &'static Service> {
 /// The services of Graph security.
 pub fn security() -> impl Iterator<Item = &'static Service> {
     graph::SECURITY.services.iter().copied()
+}
+
+/// The lists of Defender for Endpoint.
+pub fn defender_lists() -> impl Iterator<Item = &'static Service> {
+    endpoint::DEFENDER.services.iter().copied().filter(|service| !service.query.is_hunting())
 }
 
 /// The content feeds.
@@ -213,8 +218,21 @@ impl World {
         }
     }
 
+    /// The list of Defender for Endpoint that the service under test reads.
+    pub fn list(&self) -> DefenderList {
+        let Asks::Defender(path) = self.promise.asks else {
+            panic!("{} asks no list but {:?}", self.service.function, self.promise.asks)
+        };
+        DefenderList::ALL.into_iter().find(|list| list.path() == path).unwrap()
+    }
+
     /// Emits a made-up record of this time; gives its text.
     pub fn emit(&self, seed: u64, time: Timestamp) -> String {
+        if matches!(self.promise.asks, Asks::Defender(_)) {
+            let record = records::defender_record(self.list(), seed, time);
+            self.tenant.emit_defender(self.list(), record.clone()).unwrap();
+            return record;
+        }
         let record = records::record(self.endpoint(), seed, time);
         self.tenant.emit(self.endpoint(), record.clone()).unwrap();
         record
