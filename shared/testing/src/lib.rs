@@ -18,6 +18,7 @@ pub mod content;
 pub mod content_site;
 pub mod dice;
 pub mod drive;
+pub mod flattened;
 pub mod service;
 pub mod sink;
 pub mod site;

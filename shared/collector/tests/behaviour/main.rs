@@ -11,6 +11,7 @@ mod dry_run;
 mod due;
 mod feed_state;
 mod feeds;
+mod flattening;
 mod late_sweep;
 mod late_sweep_limits;
 mod late_sweep_of_feeds;
