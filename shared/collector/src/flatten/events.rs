@@ -1,4 +1,7 @@
 //! The events of a record, put together one after another: of each group the next element, the last group fastest.
+//!
+//! Every piece of text was written before. What is left is copying, so that the events are made while they are sent and
+//! their bytes can be counted before the first of them is made.
 
 /// Gives the texts of its events, one at a time, so that they are never all in memory at once.
 #[derive(Debug, PartialEq, Eq)]

@@ -165,12 +165,14 @@ impl<'r> Sorter<'r> {
     /// All elements make one group.
     fn plain(&mut self, member: Member<'r>, array: &'static str) -> Result<Part<'r>, serde_json::Error> {
         let Some(texts) = elements_of(member.value)? else { return Ok(Part::Own(member)) };
-        if self.groups.is_empty() {
-            let count = format!("related_{array}");
-            self.groups.push(Group { prefix: array, count, by: None, elements: Vec::new() });
-        }
         let elements = vec![Element::Of(0); texts.len()];
-        self.groups.iter_mut().for_each(|group| group.elements.extend(&texts));
+        match self.groups.first_mut() {
+            Some(group) => group.elements.extend(texts),
+            None => {
+                let count = format!("related_{array}");
+                self.groups.push(Group { prefix: array, count, by: None, elements: texts });
+            }
+        }
         Ok(Part::Elements { key: member.key, elements })
     }
 
