@@ -12,10 +12,8 @@ pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Val
         "microsoft_defender_endpoint" => &config.defender.scope,
         _ => &config.scope,
     };
-    let blocks: serde_json::Map<String, Value> = services
-        .iter()
-        .map(|service| (service.name.to_owned(), block(service)))
-        .collect();
+    let blocks: serde_json::Map<String, Value> =
+        services.iter().map(|service| (service.name.to_owned(), block(service))).collect();
     let application = &config.applications[0];
     json!({"inputs": {services[0].input: {
         "id": world,

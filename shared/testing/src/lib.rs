@@ -20,6 +20,7 @@ pub mod content_site;
 pub mod dice;
 pub mod drive;
 pub mod enriched;
+pub mod flattened;
 pub mod hunting;
 pub mod service;
 pub mod sink;

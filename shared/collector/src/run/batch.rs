@@ -14,7 +14,7 @@ use crate::window::later;
 use super::{Run, Stop, proof};
 
 /// Frames of one batch, in bytes before compression: 16 MiB, and room in them for the story that ends a cycle.
-const MOST_BYTES: usize = (16 * 1024 - 256) * 1024;
+pub(super) const MOST_BYTES: usize = (16 * 1024 - 256) * 1024;
 /// Records of one batch.
 const MOST_RECORDS: u64 = 20_000;
 /// Hashes of one bucket in one batch; there are more than records when known ones are extended.
@@ -56,6 +56,13 @@ impl Purpose {
 /// The part of a nonce that goes into tokens, which are short.
 pub(super) fn first_20(nonce: &str) -> String {
     nonce.chars().take(20).collect()
+}
+
+/// What a dry run shows of an event: of a record that is taken apart the first one, whose counts tell of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Show {
+    AsSample,
+    Nothing,
 }
 
 /// Counts of the open batch.
@@ -111,12 +118,12 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     }
 
     /// Puts one event of a record into the batch.
-    pub(super) fn append(&mut self, tag_index: usize, message_of: &[u8], is_object: bool) {
+    pub(super) fn append(&mut self, tag_index: usize, message_of: &[u8], is_object: bool, show: Show) {
         let message = self.messages.write(message_of, is_object);
         let tag = self.tags.get(tag_index);
         if self.invocation.request.dry_run {
             let samples = self.report.samples.get_or_insert_default();
-            if samples.len() < SAMPLES {
+            if show == Show::AsSample && samples.len() < SAMPLES {
                 let shown = serde_json::from_slice(message)
                     .unwrap_or_else(|_| serde_json::Value::from(String::from_utf8_lossy(message)));
                 samples.push(Sample { tag: tag.to_owned(), message: shown });

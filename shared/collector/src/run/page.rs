@@ -13,7 +13,7 @@ use crate::record::scan;
 use crate::service::SameBy;
 use crate::window::later;
 
-use super::batch::MOST_ROWS;
+use super::batch::{MOST_BYTES, MOST_ROWS, Show};
 use super::course::Course;
 use super::enrich::id_in_path;
 use super::unfinished::unfinished_since;
@@ -112,20 +112,33 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Puts a new record into the batch, which is sent first if there is no room for it.
     async fn send(&mut self, record: &Bytes, entry: &Entry) -> Result<(), Stop> {
         let counts = self.counts_of(entry.id.as_deref()).await?;
-        let events = self.events_of(record, &counts)?;
-        let bytes = events.texts().iter().map(|text| self.frame_bytes(text, entry.tag_index)).sum();
-        self.make_room(bytes, entry.bucket).await?;
-        if record.len() > LARGE_RECORD_BYTES {
-            self.warn(format!("a record of {} bytes is sent whole; Devo may cut it", record.len()));
+        let mut events = self.events_of(record, &counts)?;
+        // The events of a record stay together in one batch. Where they are more than one holds, it is sent before them,
+        // and they are not all made before they are put into the next.
+        let mut ready: Vec<Bytes> = Vec::new();
+        let mut bytes = 0;
+        for text in events.by_ref() {
+            bytes += self.frame_bytes(&text, entry.tag_index);
+            ready.push(text);
+            if bytes > MOST_BYTES {
+                break;
+            }
         }
+        self.make_room(bytes, entry.bucket).await?;
         self.receive(entry);
         self.stage(entry.bucket, entry.hash);
         // Only now: a batch that was sent to make room took the counts along.
         if entry.id.is_some() {
             self.walk_mut().enriching = None;
         }
-        for text in events.texts() {
-            self.append(entry.tag_index, text, entry.is_object);
+        let mut longest = 0;
+        for (index, text) in ready.into_iter().chain(events).enumerate() {
+            longest = longest.max(text.len());
+            let show = if index == 0 { Show::AsSample } else { Show::Nothing };
+            self.append(entry.tag_index, &text, entry.is_object, show);
+        }
+        if longest > LARGE_RECORD_BYTES {
+            self.warn(format!("a record of {longest} bytes is sent whole; Devo may cut it"));
         }
         self.batch.records += 1;
         self.batch.late += u64::from(self.course.is_sweep());

@@ -3,6 +3,7 @@
 mod accepted;
 mod content;
 mod family;
+mod flattened;
 mod migrated;
 mod older;
 mod older_family;

@@ -14,6 +14,7 @@ mod enriched_at_random;
 mod enriched_limits;
 mod feed_state;
 mod feeds;
+mod flattening;
 mod hunting;
 mod late_sweep;
 mod late_sweep_limits;
