@@ -7,10 +7,11 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use simulator::tenant::{Endpoint, Fault, Rule, Tenant, TenantConfig};
+//! use simulator::tenant::{DefenderList, Endpoint, Fault, Rule, Tenant, TenantConfig};
 //!
 //! let tenant = Tenant::start(TenantConfig::default()).await?;
 //! tenant.emit(Endpoint::SignIns, simulator::records::sign_in(1, jiff::Timestamp::now(), &[]))?;
+//! tenant.emit_defender(DefenderList::Software, simulator::records::software(1))?;
 //! tenant.script(vec![Rule::on_endpoint(Endpoint::SignIns, Fault::GatewayTimeout).nth(1)]);
 //! println!("override_base_url: {}", tenant.base_url());
 //! # Ok(())

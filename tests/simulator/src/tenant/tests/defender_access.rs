@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::support::{ask_path, code, defender_token, get, now, start, start_defender, token};
+use super::support::{ask_path, client, code, defender_token, get, now, start, start_defender, token};
 use crate::clock::Clock;
 use crate::records::defender_record;
 use crate::tenant::{
@@ -66,7 +66,7 @@ async fn a_token_opens_what_its_roles_say_and_a_new_consent_needs_a_new_token() 
 async fn hunt(tenant: &Tenant, token: &str) -> (u16, Value) {
     let url = format!("{}/api/advancedqueries/run", tenant.base_url());
     let body = serde_json::json!({ "Query": "NoSuchTable" }).to_string();
-    let request = reqwest::Client::new().post(url).bearer_auth(token).body(body);
+    let request = client().post(url).bearer_auth(token).body(body);
     let response = request.header("Content-Type", "application/json").send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
@@ -86,11 +86,8 @@ async fn timed(defender: DefenderConfig) -> (Tenant, Arc<Mutex<Timestamp>>, Stri
 #[tokio::test]
 async fn a_hundred_requests_a_minute_and_1500_an_hour_are_allowed_over_all_lists_and_relations() {
     let (tenant, hand, token) = timed(DefenderConfig::default().published()).await;
-    // One client for all: each would load its own trust.
-    let client = reqwest::Client::new();
     let ask = async |path: &str| {
-        let request = client.get(format!("{}{path}", tenant.base_url())).bearer_auth(&token);
-        let response = request.send().await.unwrap();
+        let response = get(&format!("{}{path}", tenant.base_url()), &token).await;
         let wait = response.headers().get("retry-after").map(|text| text.to_str().unwrap().to_owned());
         (response.status().as_u16(), wait)
     };
@@ -157,7 +154,7 @@ async fn one_rule_can_strike_the_whole_family_in_its_own_words() {
     assert_eq!((status, code(&body)), (429, "429"), "hunting speaks in another way");
     assert_eq!(get(&url, &token).await.status(), 401);
     assert_eq!(get(&url, &token).await.status(), 401, "it stays dead");
-    let response = reqwest::Client::new().post(&url).bearer_auth(defender_token(&tenant).await).send().await;
+    let response = client().post(&url).bearer_auth(defender_token(&tenant).await).send().await;
     assert_eq!(response.unwrap().status(), 405);
     assert!(tenant.requests().iter().all(|seen| seen.addressee != Addressee::Nobody));
 }

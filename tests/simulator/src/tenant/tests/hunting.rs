@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::support::{code, now, start_defender};
+use super::support::{client, code, now, start_defender};
 use crate::records::hunting_row;
 use crate::tenant::{
     Addressee, DefenderCall, Fault, HuntingError, HuntingLimits, ResultNames, RetryAfter, Rule, Tenant,
-    ToldWait,
+    Throttle, ToldWait,
 };
 
 const TABLE: &str = "DeviceProcessEvents";
@@ -19,7 +19,7 @@ async fn hunt(tenant: &Tenant, token: &str, query: &str) -> (u16, Option<String>
 
 async fn post(tenant: &Tenant, token: &str, kind: &str, body: &str) -> (u16, Option<String>, Value) {
     let url = format!("{}/api/advancedqueries/run", tenant.base_url());
-    let request = reqwest::Client::new().post(url).bearer_auth(token).header("Content-Type", kind);
+    let request = client().post(url).bearer_auth(token).header("Content-Type", kind);
     let response = request.body(body.to_owned()).send().await.unwrap();
     let wait = response.headers().get("retry-after").map(|text| text.to_str().unwrap().to_owned());
     (response.status().as_u16(), wait, response.json().await.unwrap())
@@ -83,7 +83,7 @@ async fn rows_keep_their_bytes_and_may_come_to_light_late_and_go() {
     tenant.emit_hunting(TABLE, now() - SignedDuration::from_hours(24 * 31), "{\"old\":1}".to_owned());
     let url = format!("{}/api/advancedqueries/run", tenant.base_url());
     let body = json!({ "Query": TABLE });
-    let request = reqwest::Client::new().post(url).bearer_auth(&token).body(body.to_string());
+    let request = client().post(url).bearer_auth(&token).body(body.to_string());
     let answer = request.header("Content-Type", "application/json; charset=utf-8").send().await.unwrap();
     let text = answer.text().await.unwrap();
     assert!(text.ends_with(&format!("\"Results\":[{}]}}", texts.join(","))), "{text}");
@@ -160,6 +160,25 @@ async fn queries_above_the_quota_are_refused_with_a_status_for_a_code() {
         assert!(message.ends_with("maximum allowed 45 per 00:01:00"), "{message}");
         let (status, _) = super::support::ask_path(&tenant, &token, "/api/alerts", &[]).await;
         assert_eq!(status, 200, "lists have limits of their own");
+    }
+}
+
+#[tokio::test]
+async fn the_quota_of_an_hour_names_its_hour() {
+    let hour = Some(Throttle { requests: 2, period: SignedDuration::from_hours(1) });
+    let (tenant, token) =
+        start_defender(|config| config.hunting.limits = HuntingLimits { minute: None, hour }).await;
+    emit_ten(&tenant);
+    for expected in [200, 200, 429] {
+        let (status, wait, body) = hunt(&tenant, &token, TABLE).await;
+        assert_eq!(status, expected);
+        if status == 429 {
+            assert_eq!(wait.as_deref(), Some("3600"));
+            assert!(
+                body["error"]["message"].as_str().unwrap().ends_with("maximum allowed 2 per 01:00:00"),
+                "{body}"
+            );
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn start(change: impl FnOnce(&mut TenantConfig)) -> Tenant {
 pub(super) async fn login(tenant: &Tenant, path_tenant: &str, fields: &[(&str, &str)]) -> (u16, Value) {
     let url = format!("{}/{path_tenant}/oauth2/v2.0/token", tenant.base_url());
     let present: Vec<_> = fields.iter().filter(|(_, value)| !value.is_empty()).collect();
-    let response = reqwest::Client::new().post(url).form(&present).send().await.unwrap();
+    let response = client().post(url).form(&present).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
@@ -81,8 +81,19 @@ async fn token_for(tenant: &Tenant, scope: &str) -> String {
     body["access_token"].as_str().unwrap().to_owned()
 }
 
+thread_local! {
+    // Making a client loads the machine's trust, which takes longer than a request. Nothing is pooled: a connection
+    // belongs to the runtime of its test.
+    static CLIENT: reqwest::Client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+}
+
+/// A client of this test.
+pub(super) fn client() -> reqwest::Client {
+    CLIENT.with(reqwest::Client::clone)
+}
+
 pub(super) async fn get(url: &str, token: &str) -> Response {
-    reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap()
+    client().get(url).bearer_auth(token).send().await.unwrap()
 }
 
 /// The address of a query.
@@ -162,7 +173,7 @@ pub(super) async fn start_subscription(
     content_type: ContentType,
 ) -> (u16, Value) {
     let url = feed_url(tenant, "subscriptions/start", &[("contentType", content_type.name())]);
-    let response = reqwest::Client::new().post(url).bearer_auth(token).send().await.unwrap();
+    let response = client().post(url).bearer_auth(token).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
