@@ -260,6 +260,7 @@ mod tests {
                 start: start.map(at),
                 complete_to: complete_to.map(at),
                 first_expiry: first_expiry.map(at),
+                ..Standing::default()
             };
             assert_eq!(standing.edge_hours(week, at(NOW)), expected, "{standing:?}");
         }
