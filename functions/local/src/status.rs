@@ -116,4 +116,21 @@ fn show(all: &[ServiceStatus], retriers: &[&Service]) {
     if backfills.row_count() > 0 {
         anstream::println!("{backfills}");
     }
+    let mut queries =
+        table(&["queries of", "query", "newest row", "complete to", "last run", "refused with"], &[]);
+    for one in all {
+        for query in &one.queries {
+            queries.add_row([
+                one.service,
+                &query.name,
+                &time(query.last_event_time_in_utc),
+                &time(query.complete_to_in_utc),
+                &time(query.last_pull_in_utc),
+                query.last_error.as_deref().unwrap_or("-"),
+            ]);
+        }
+    }
+    if queries.row_count() > 0 {
+        anstream::println!("{queries}");
+    }
 }

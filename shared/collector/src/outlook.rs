@@ -192,8 +192,6 @@ pub enum Matter {
     Sweep,
     /// This certificate is about to end.
     Certificate(Certificate),
-    /// The count in this member may not be asked for.
-    Count(&'static str),
 }
 
 /// Which matters a process has warned of, and on which UTC day.
@@ -262,7 +260,7 @@ mod tests {
                 start: start.map(at),
                 complete_to: complete_to.map(at),
                 first_expiry: first_expiry.map(at),
-                due_at: None,
+                ..Standing::default()
             };
             assert_eq!(standing.edge_hours(week, at(NOW)), expected, "{standing:?}");
         }

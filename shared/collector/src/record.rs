@@ -361,6 +361,16 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_parts_differ_from_one_another_and_from_the_whole_ones_and_stay_the_same() {
+        let key = HashKey::from_hex("000102030405060708090a0b0c0d0e0f").unwrap();
+        let hash = |key: HashKey| scan(b"{\"a\":1}", &key, &[], None).hash;
+        let parts = ["", "a", "b", "ab"].map(|name| hash(key.derived(name)));
+        let all: std::collections::BTreeSet<u64> = parts.into_iter().chain([hash(key)]).collect();
+        assert_eq!(all.len(), 5);
+        assert_eq!(key.derived("a").of_name("x"), 12101809165176221835, "another way would send all again");
+    }
+
+    #[test]
     fn white_space_and_member_order_do_not_count() {
         let same = [
             r#"{"a":1,"b":{"c":[1,2,{"x":"y","z":null}],"d":"e"}}"#,

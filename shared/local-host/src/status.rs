@@ -5,7 +5,7 @@
 use collector::checkpoint::{Checkpoint, Walk};
 use collector::error::{Error, ErrorType, code};
 use collector::ports::{CHECKPOINT_KEY, Row, StateStore};
-use collector::run::{BACKFILL_PREFIX, LEDGER_PREFIX};
+use collector::run::{BACKFILL_PREFIX, LEDGER_PREFIX, QUERY_PREFIX, QueryPlace};
 use collector::settings::Settings;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -48,6 +48,8 @@ pub struct ServiceStatus {
     pub pending_retries: u64,
     /// Backfills that are known, finished ones included.
     pub backfills: Vec<BackfillStatus>,
+    /// Where the operator's own queries stand, in the order of the configuration; empty where there are none.
+    pub queries: Vec<QueryStatus>,
 }
 
 /// Sums of the ledger.
@@ -86,6 +88,21 @@ pub struct BackfillStatus {
     pub position_in_utc: Option<Timestamp>,
 }
 
+/// One of the operator's own queries.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct QueryStatus {
+    /// Its name.
+    pub name: String,
+    /// Newest row seen, UTC.
+    pub last_event_time_in_utc: Option<Timestamp>,
+    /// End of its last complete window, or when its last complete snapshot began, UTC.
+    pub complete_to_in_utc: Option<Timestamp>,
+    /// When the pull began in which it had its last turn, UTC; null before the first one.
+    pub last_pull_in_utc: Option<Timestamp>,
+    /// What it was refused with, `[code] message`, unless its last turn went well.
+    pub last_error: Option<String>,
+}
+
 /// Reads the status of one service; `None` stands for a state in which nothing was ever stored.
 ///
 /// # Errors
@@ -101,6 +118,7 @@ pub async fn read(
     let hours = [&first_hour, &hour_of(now)].map(|hour| format!("{LEDGER_PREFIX}{hour}"));
     let ledger_rows = rows(state, &partition, &hours[0], &hours[1]).await?;
     let backfill_rows = rows(state, &partition, BACKFILL_PREFIX, &format!("{BACKFILL_PREFIX}~")).await?;
+    let queries = queries(state, settings, checkpoint.generation).await?;
     let pending = pending_retries(state, settings).await?;
     let holds_lease = checkpoint.lease_expires_at.is_some_and(|end| end >= now.as_millisecond());
     Ok(ServiceStatus {
@@ -119,6 +137,7 @@ pub async fn read(
         last_24_hours: sum(&ledger_rows, &checkpoint, &first_hour),
         pending_retries: pending,
         backfills: backfill_rows.iter().filter_map(backfill_of).collect(),
+        queries,
     })
 }
 
@@ -158,6 +177,29 @@ async fn rows(
     let Some(state) = state else { return Ok(Vec::new()) };
     let answer = state.query(partition, first, last).await;
     answer.map_err(|cause| Error::new(ErrorType::StateError, code::STATE, cause.to_string()))
+}
+
+/// Where each query stands; a row of another generation does not count, nor one of a query that is not asked any more.
+async fn queries(
+    state: Option<&impl StateStore>,
+    settings: &Settings,
+    generation: u64,
+) -> Result<Vec<QueryStatus>, Error> {
+    let mut found = Vec::new();
+    for query in &settings.queries {
+        let key = format!("{QUERY_PREFIX}{}", query.name);
+        let rows = rows(state, &settings.partition(), &key, &key).await?;
+        let place = rows.first().map(QueryPlace::read).transpose()?;
+        let place = place.filter(|place| place.generation == generation).unwrap_or_default();
+        found.push(QueryStatus {
+            name: query.name.clone(),
+            last_event_time_in_utc: place.last_event_time_in_utc,
+            complete_to_in_utc: place.complete_to_in_utc,
+            last_pull_in_utc: place.last_pull_in_utc,
+            last_error: place.last_error,
+        });
+    }
+    Ok(found)
 }
 
 fn hour_of(instant: Timestamp) -> String {

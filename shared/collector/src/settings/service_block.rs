@@ -79,15 +79,18 @@ pub(super) fn read(
     let is_snapshot = service.query.is_snapshot();
     let default_period = SignedDuration::from_secs(service.period.default_seconds.into());
     let own_period = request_period.unwrap_or(default_period);
+    let start_time = start_time(block, is_snapshot, now, findings);
+    let older_start = OlderStart { reach: reach(block, is_snapshot, findings), mark: mark(block, findings) };
+    let additional_filter = additional_filter(block, findings);
     let tag = override_tag(block, findings);
     let defaults = queries::Defaults { tag: tag.clone(), period: own_period };
     let queries = queries::read(block, service, &defaults, findings);
     let has_sweeps = !is_snapshot && !service.query.is_hunting();
     ServiceSettings {
         request_period: queries.iter().map(|query| query.period).min().unwrap_or(own_period),
-        start_time: start_time(block, is_snapshot, now, findings),
-        older_start: OlderStart { reach: reach(block, is_snapshot, findings), mark: mark(block, findings) },
-        additional_filter: additional_filter(block, findings),
+        start_time,
+        older_start,
+        additional_filter,
         override_tag: tag,
         window_max: window_max.unwrap_or(service.window.max),
         lookback: lookback.unwrap_or(service.window.lookback),

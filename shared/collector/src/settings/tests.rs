@@ -9,6 +9,7 @@ mod older;
 mod older_family;
 mod older_parts;
 mod older_twice;
+mod queries;
 mod refused;
 mod shared;
 mod snapshot;

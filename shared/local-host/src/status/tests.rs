@@ -1,7 +1,9 @@
 //! Status of rows as the run loop writes them.
 
 use collector::ports::LeaseRequest;
+use collector::settings::QuerySpan;
 use serde_json::json;
+use testing::hunting::{hunting_settings, query};
 use testing::service::{FEED, OTHER_FEED, feed_settings, retry_settings, settings};
 
 use super::*;
@@ -153,4 +155,35 @@ async fn an_invocation_at_work_is_named_until_its_lease_ends() {
         let status = read(Some(&store), &settings(), now).await.unwrap();
         assert_eq!(status.running.as_deref(), running);
     }
+}
+
+#[tokio::test]
+async fn each_query_is_shown_where_it_stands_in_the_order_of_the_configuration() {
+    let hunting = hunting_settings(vec![
+        query("second", QuerySpan::Whole),
+        query("first", QuerySpan::Window),
+        query("old", QuerySpan::Window),
+    ]);
+    let place = |generation: u64, error: Option<&str>| {
+        json!({"generation": generation, "complete_to_in_utc": "2026-11-20T10:00:00Z",
+            "last_pull_in_utc": "2026-11-20T10:00:01Z", "last_error": error})
+    };
+    let rows = [
+        row(CHECKPOINT_KEY, json!({"persistence_version": 1, "generation": 2})),
+        row("query#first", place(2, Some("[102] no"))),
+        row("query#old", place(1, None)),
+        row("query#gone", place(2, None)),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(&folder.path().join("state.db")).unwrap();
+    for row in &rows {
+        store.leave(&hunting.partition(), row).await.unwrap();
+    }
+    let status = read(Some(&store), &hunting, "2026-11-20T10:30:00Z".parse().unwrap()).await.unwrap();
+    let shown: Vec<_> = status
+        .queries
+        .iter()
+        .map(|one| (one.name.as_str(), one.complete_to_in_utc.is_some(), one.last_error.as_deref()))
+        .collect();
+    assert_eq!(shown, [("second", false, None), ("first", true, Some("[102] no")), ("old", false, None)]);
 }
