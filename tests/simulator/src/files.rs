@@ -110,7 +110,24 @@ fn inputs(tenant: &Tenant) -> io::Result<Value> {
         "dlp": service,
         "uri_retry": { "request_period_in_seconds": 60 },
     });
+    let inventory = json!({ "request_period_in_seconds": 3600 });
+    let query = json!({
+        "name": "processes",
+        "query": "DeviceProcessEvents | where Timestamp >= {from} and Timestamp < {to}",
+        "override_tag": "my.app.hunting.processes",
+        "request_period_in_seconds": 60,
+    });
+    let defender = json!({
+        "alerts": service,
+        "machines": inventory,
+        "softwares": inventory,
+        "vulnerabilities": inventory,
+        "recommendations": inventory,
+        "investigations": service,
+        "advanced_hunting": { "request_period_in_seconds": 60, "queries": [query] },
+    });
     Ok(json!({
+        "microsoft_defender_endpoint": input(&config.defender.scope, defender),
         "microsoft_graph_audit": input(&config.scope, audit_logs),
         "office365": input(&config.feed.scope, feeds),
     }))
@@ -166,6 +183,7 @@ mod tests {
         for (name, scope, services) in [
             ("microsoft_graph_audit", &tenant.config().scope, 4),
             ("office365", &tenant.config().feed.scope, 6),
+            ("microsoft_defender_endpoint", &tenant.config().defender.scope, 7),
         ] {
             let input = &config["inputs"][name];
             assert_eq!(input["override_base_url"], tenant.base_url());

@@ -8,14 +8,20 @@ mod files;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use simulator::receiver::{Receiver, ReceiverConfig, Transport};
-use simulator::records::{office365, record};
+use simulator::records::{defender_record, hunting_row, machine, office365, record};
 use simulator::runtime::{Runtime, RuntimeConfig};
-use simulator::tenant::{ContentType, Endpoint, FeedConfig, Tenant, TenantConfig, Throttle};
+use simulator::tenant::{
+    ContentType, DefenderConfig, DefenderList, Endpoint, FeedConfig, Tenant, TenantConfig, Throttle,
+};
+
+/// The table of hunting that has rows.
+const HUNTING_TABLE: &str = "DeviceProcessEvents";
 
 /// Records of a generated blob.
 const RECORDS_OF_A_BLOB: usize = 10;
@@ -34,8 +40,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Parser)]
 #[command(name = "simulator", version, after_help = EXAMPLES)]
 struct Arguments {
-    /// Records generated for each endpoint and each activity feed, spread over the last hour; secure scores: one for
-    /// each of the last days, at most 90.
+    /// Records generated for each endpoint, each activity feed, each list of Defender for Endpoint and its table
+    /// DeviceProcessEvents, spread over the last hour; secure scores: one for each of the last days, at most 90.
     #[arg(long, default_value_t = 100, value_name = "N")]
     events: u64,
     /// Seed of the records: the same seed gives the same content.
@@ -44,6 +50,9 @@ struct Arguments {
     /// Emit one more record for each endpoint and feed every so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
+    /// Further machines in the inventory of Defender for Endpoint; any number costs next to nothing.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    machines: usize,
     /// Folder for configuration, certificates and received events [default: a new temporary folder].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -77,7 +86,7 @@ enum ThrottleChoice {
     /// No limit.
     None,
     /// 5 requests in 10 seconds over all audit logs, 150 a minute over the security endpoints, 2,000 a minute over all
-    /// feeds.
+    /// feeds, 100 a minute and 1,500 an hour over Defender for Endpoint, 45 queries a minute.
     Published,
 }
 
@@ -112,10 +121,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     writeln!(
         stdout,
-        "{} records for each of {} endpoints and {} feeds; Ctrl-C ends",
+        "{} records for each of {} endpoints, {} feeds and {} lists of Defender for Endpoint; Ctrl-C ends",
         arguments.events,
         Endpoint::ALL.len(),
-        ContentType::ALL.len()
+        ContentType::ALL.len(),
+        DefenderList::ALL.len()
     )?;
     drop(stdout);
 
@@ -132,12 +142,17 @@ async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::erro
             (Some(Throttle::PUBLISHED), Some(Throttle::SECURITY_PUBLISHED), Some(Throttle::FEED_BASELINE))
         }
     };
+    let defender = match arguments.throttle {
+        ThrottleChoice::None => DefenderConfig::default(),
+        ThrottleChoice::Published => DefenderConfig::default().published(),
+    };
     let feed = FeedConfig { throttle: feed_throttle, ..FeedConfig::default() };
     let config = TenantConfig {
         listen: arguments.tenant_address,
         throttle,
         security_throttle,
         feed,
+        defender,
         ..TenantConfig::default()
     };
     let tenant = Tenant::start(config).await?;
@@ -152,6 +167,9 @@ async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::erro
         emitted.push((seed, time));
     }
     emitted.chunks(RECORDS_OF_A_BLOB).for_each(|records| emit_blobs(&tenant, records));
+    let first = arguments.seed.wrapping_add(u64::from(u32::MAX));
+    let further = move |index| machine(first.wrapping_add(index as u64), now);
+    tenant.fill_defender(DefenderList::Machines, arguments.machines, Arc::new(further));
     Ok(tenant)
 }
 
@@ -188,7 +206,7 @@ async fn run(arguments: &Arguments, tenant: &Tenant) -> Result<(), Box<dyn std::
     }
 }
 
-/// One record for each endpoint; a score belongs to a day of its own.
+/// One record for each endpoint, each list and the table of hunting; a score belongs to a day of its own.
 fn emit(
     tenant: &Tenant,
     seed: u64,
@@ -199,6 +217,10 @@ fn emit(
         let time = if endpoint == Endpoint::SecureScores { day } else { time };
         tenant.emit(endpoint, record(endpoint, seed, time))?;
     }
+    for list in DefenderList::ALL {
+        tenant.emit_defender(list, defender_record(list, seed, time))?;
+    }
+    tenant.emit_hunting(HUNTING_TABLE, time, hunting_row(seed, time));
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Records as the audit logs, the security collections and the activity feeds give them, made up from a seed.
+//! Records as the audit logs, the security collections, the activity feeds and Defender for Endpoint give them, made up
+//! from a seed.
 //!
 //! The same seed and time always give the same bytes. The shapes follow Microsoft's resource pages; the content is
 //! this project's own. On purpose they hold what a collector must carry through unharmed: escapes of every kind, text
@@ -8,9 +9,12 @@
 mod alert;
 mod alert_v2;
 mod content;
+mod defender_alert;
+mod defender_inventory;
 mod directory_audit;
 mod office365;
 mod provisioning;
+mod related;
 mod secure_score;
 mod sign_in;
 #[cfg(test)]
@@ -18,15 +22,18 @@ mod tests;
 
 pub use self::alert::{ALERT_PROVIDERS, alert};
 pub use self::alert_v2::{alert_v2, alert_v2_revision};
+pub use self::defender_alert::{defender_alert, defender_alert_revision, investigation, investigation_ended};
+pub use self::defender_inventory::{hunting_row, machine, recommendation, software, vulnerability};
 pub use self::directory_audit::directory_audit;
 pub use self::office365::{audit_record, office365, sized_audit_record};
 pub use self::provisioning::provisioning;
+pub(crate) use self::related::{related_count, related_row};
 pub use self::secure_score::{control_profile, secure_score};
 pub use self::sign_in::{sign_in, sized_sign_in};
 
 use jiff::Timestamp;
 
-use crate::tenant::Endpoint;
+use crate::tenant::{DefenderList, Endpoint};
 use content::Dice;
 
 /// The sign-in event types that Microsoft names.
@@ -46,6 +53,18 @@ pub fn record(endpoint: Endpoint, seed: u64, time: Timestamp) -> String {
         Endpoint::AlertsV2 => alert_v2(seed, time),
         Endpoint::SecureScores => secure_score(seed, time),
         Endpoint::ControlProfiles => control_profile(seed, time),
+    }
+}
+
+/// A record for that list of Defender for Endpoint.
+pub fn defender_record(list: DefenderList, seed: u64, time: Timestamp) -> String {
+    match list {
+        DefenderList::Alerts => defender_alert(seed, time),
+        DefenderList::Machines => machine(seed, time),
+        DefenderList::Software => software(seed),
+        DefenderList::Vulnerabilities => vulnerability(seed, time),
+        DefenderList::Recommendations => recommendation(seed),
+        DefenderList::Investigations => investigation(seed, time),
     }
 }
 

@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    ALERT_PROVIDERS, SIGN_IN_EVENT_TYPES, alert, alert_v2_revision, audit_record, office365, record,
-    secure_score, sign_in, sized_audit_record, sized_sign_in, time_text,
+    ALERT_PROVIDERS, SIGN_IN_EVENT_TYPES, alert, alert_v2_revision, audit_record, defender_alert,
+    defender_alert_revision, defender_record, hunting_row, machine, office365, record, secure_score, sign_in,
+    sized_audit_record, sized_sign_in, time_text, vulnerability,
 };
-use crate::tenant::{ContentType, Endpoint};
+use crate::tenant::{ContentType, DefenderList, Endpoint};
 
 fn time() -> Timestamp {
     "2026-11-20T10:00:00.987654321Z".parse().unwrap()
@@ -35,6 +36,66 @@ fn records_are_repeatable_different_and_about_the_size_of_real_ones() {
         assert_eq!(ids.len(), if endpoint == Endpoint::SecureScores { 1 } else { 200 });
         assert!((900 * 200..2300 * 200).contains(&bytes), "{endpoint:?}: {} bytes", bytes / 200);
     }
+}
+
+#[test]
+fn records_of_defender_are_repeatable_and_each_of_its_own_id_and_size() {
+    for (list, sizes) in [
+        (DefenderList::Alerts, 900..4_000),
+        (DefenderList::Machines, 800..1_500),
+        (DefenderList::Software, 200..400),
+        (DefenderList::Vulnerabilities, 500..1_100),
+        (DefenderList::Recommendations, 500..900),
+        (DefenderList::Investigations, 200..400),
+    ] {
+        let mut ids = BTreeSet::new();
+        let mut bytes = 0;
+        for seed in 0..200 {
+            let text = defender_record(list, seed, time());
+            assert_eq!(text, defender_record(list, seed, time()));
+            let parsed: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            ids.insert(parsed["id"].as_str().unwrap().to_owned());
+            if let Some(property) = list.time_property() {
+                let when: Timestamp = parsed[property].as_str().unwrap().parse().unwrap();
+                assert!(when <= time() && time().duration_since(when).as_secs() == 0, "{when}");
+            }
+            bytes += text.len();
+        }
+        assert_eq!(ids.len(), 200, "{list:?}");
+        assert!(sizes.contains(&(bytes / 200)), "{list:?}: {} bytes", bytes / 200);
+    }
+}
+
+#[test]
+fn records_of_defender_have_the_members_that_trap() {
+    let parse = |text: String| -> Value { serde_json::from_str(&text).unwrap() };
+    let alerts: Vec<Value> = (0..200).map(|seed| parse(defender_alert(seed, time()))).collect();
+    let has = |test: &dyn Fn(&Value) -> bool| alerts.iter().any(test);
+    assert!(has(&|alert| alert["relatedUser"].is_null()) && has(&|alert| alert["relatedUser"].is_object()));
+    assert!(has(&|alert| alert["description"].is_null()) && has(&|alert| alert["description"] == ""));
+    assert!(has(&|alert| alert["evidence"] == serde_json::json!([])));
+    let kinds: BTreeSet<&str> = alerts
+        .iter()
+        .flat_map(|alert| alert["evidence"].as_array().unwrap())
+        .map(|one| one["entityType"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["File", "Ip", "Process", "RegistryKey", "Url", "User"]
+    );
+    let all: String = (0..200).map(|seed| defender_alert(seed, time())).collect();
+    for digits in 0..=7 {
+        assert!(all.contains(&format!("\"{}\"", time_text(time(), digits))), "{digits} fractional digits");
+    }
+    assert!(parse(vulnerability(1, time())).get("CveSupportability").is_some());
+    assert!((0..50).any(|seed| parse(machine(seed, time()))["ipAddresses"][0]["ipAddress"] == ""));
+    let later = time() + SignedDuration::from_secs(5);
+    let [first, again] = [time(), later].map(|updated| parse(defender_alert_revision(3, time(), updated, 0)));
+    let different = first.as_object().unwrap().iter().filter(|(name, value)| again[name.as_str()] != **value);
+    assert_eq!(different.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["lastUpdateTime"]);
+    assert_ne!(first["status"], parse(defender_alert_revision(3, time(), time(), 1))["status"]);
+    let row = parse(hunting_row(1, time()));
+    assert_eq!(row["Timestamp"], time_text(time(), 7));
 }
 
 #[test]

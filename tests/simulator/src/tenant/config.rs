@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::defender::DefenderConfig;
 use super::endpoint::Endpoint;
 use super::feed::FeedConfig;
 use super::security::SecurityConfig;
@@ -50,6 +51,8 @@ pub struct TenantConfig {
     pub security: SecurityConfig,
     /// The activity feeds.
     pub feed: FeedConfig,
+    /// Defender for Endpoint.
+    pub defender: DefenderConfig,
     /// The tenant's time of day.
     pub clock: Clock,
 }
@@ -77,6 +80,7 @@ impl Default for TenantConfig {
             security_throttle: None,
             security: SecurityConfig::default(),
             feed: FeedConfig::default(),
+            defender: DefenderConfig::default(),
             clock: Clock::system(),
         }
     }

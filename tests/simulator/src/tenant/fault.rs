@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::sync::watch;
 
+use super::defender::HuntingError;
 use super::feed::FeedError;
 
 /// What happens to a request. Those that change a page's content do nothing to the login.
@@ -92,6 +93,8 @@ pub enum Fault {
     ExtraHeaders(Vec<(String, String)>),
     /// A refusal in the words of the Management Activity API, whoever is asked.
     Feed(FeedError),
+    /// A refusal in the words of advanced hunting, whoever is asked.
+    Hunting(HuntingError),
 }
 
 impl Fault {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::defender::{self, DefenderCall};
 use super::endpoint::Endpoint;
 use super::feed::FeedCall;
 use crate::http::Request;
@@ -18,6 +19,8 @@ pub enum Addressee {
     Graph(Endpoint),
     /// The Management Activity API.
     Feed(FeedCall),
+    /// Defender for Endpoint.
+    Defender(DefenderCall),
     /// No path that this tenant serves.
     Nobody,
 }
@@ -27,7 +30,7 @@ pub enum Addressee {
 pub enum PageKind {
     /// The first page of a query.
     First,
-    /// A page behind a next link (`$skiptoken`, `$skip` or `nextpage` is there).
+    /// A page behind a next link (`$skiptoken`, a `$skip` other than 0, or `nextpage` is there).
     Next,
 }
 
@@ -75,7 +78,7 @@ pub struct RequestSeen {
     pub method: String,
     /// Path as sent.
     pub path: String,
-    /// Query (login: form, without secret and assertion), decoded, in order.
+    /// Query (login: form, without secret and assertion; hunting: the query's text as `Query`), decoded, in order.
     pub query: Vec<(String, String)>,
     /// Headers in order, names in lower case, `authorization` left out.
     pub headers: Vec<(String, String)>,
@@ -125,10 +128,15 @@ impl RequestLog {
             Addressee::Login => {
                 decoded(&request.body).into_iter().filter(|(name, _)| !is_secret(name)).collect()
             }
-            Addressee::Graph(_) | Addressee::Feed(_) | Addressee::Nobody => decoded(request.query.as_bytes()),
+            Addressee::Defender(DefenderCall::Hunting) => defender::query_text(&request.body),
+            Addressee::Graph(_) | Addressee::Feed(_) | Addressee::Defender(_) | Addressee::Nobody => {
+                decoded(request.query.as_bytes())
+            }
         };
-        let is_next = query.iter().any(|(name, _)| {
-            matches!(name.as_str(), "$skiptoken" | "$skip") || name.eq_ignore_ascii_case("nextpage")
+        let is_next = query.iter().any(|(name, value)| match name.as_str() {
+            "$skiptoken" => true,
+            "$skip" => value != "0",
+            other => other.eq_ignore_ascii_case("nextpage"),
         });
         let count = self.counts.entry(addressee).or_default();
         *count += 1;
@@ -189,6 +197,12 @@ impl RequestLog {
 /// Pairs of a query or form, percent signs and plus signs resolved.
 pub(crate) fn decoded(text: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(text).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+/// A path segment with its percent signs resolved; a plus sign stays one.
+pub(crate) fn unescaped(segment: &str) -> String {
+    let kept = segment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    decoded(kept.as_bytes()).into_iter().next().map(|(name, _)| name).unwrap_or_default()
 }
 
 fn is_secret(name: &str) -> bool {

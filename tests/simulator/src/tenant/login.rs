@@ -4,11 +4,13 @@
 //! with an AADSTS number, and the number once more in `error_codes`. Refusals of the credential itself are 401, all
 //! others 400.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::assertion::{AssertionRefused, Expected, verify};
-use super::config::{Application, ClientSecret};
+use super::config::{Application, ClientSecret, TenantConfig};
 use super::log::decoded;
 use super::{Outcome, State};
 use crate::http::{Answer, Request};
@@ -42,7 +44,8 @@ pub(super) fn answer(state: &State, request: &Request) -> std::io::Result<Outcom
     match check(state, request, now) {
         Ok(Permit { client_id, scope }) => {
             let lifetime = state.config.token_lifetime;
-            let token = locked(&state.tokens).issue(&client_id, &scope, now, lifetime)?;
+            let roles = Arc::clone(&locked(&state.defender).roles);
+            let token = locked(&state.tokens).issue(&client_id, &scope, roles, now, lifetime)?;
             let body = json!({
                 "token_type": "Bearer",
                 "expires_in": lifetime.as_secs(),
@@ -88,7 +91,8 @@ fn check(state: &State, request: &Request, now: Timestamp) -> Result<Permit, Ref
     }
     let client_id = required("client_id")?;
     let scope = required("scope")?;
-    check_scope(scope, &[state.config.scope.as_str(), state.config.feed.scope.as_str()])?;
+    let TenantConfig { scope: graph_scope, feed, defender, .. } = &state.config;
+    check_scope(scope, &[graph_scope, &feed.scope, &defender.scope])?;
     let applications = locked(&state.applications);
     let application = applications.iter().find(|known| known.client_id == client_id).ok_or_else(|| {
         let text =

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::defender::HuntingError;
 use super::fault::{Fault, RetryAfter, Shape};
 use super::feed::{About, FeedError, ThrottledAs, wait};
 use super::{Ids, Outcome, Speaker};
@@ -31,6 +32,7 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, about: &About<'_
             answer
         }
         Fault::Feed(error) => error.answer(about),
+        Fault::Hunting(error) => error.answer(ids, now),
         Fault::TooManyRequests(retry_after) if ids.speaker == Speaker::Feed => {
             FeedError::Throttled(ThrottledAs::TooManyRequests(*retry_after)).answer(about)
         }
@@ -77,11 +79,16 @@ pub(super) fn on_the_way(fault: &Fault, outcome: &mut Outcome) {
     outcome.note.get_or_insert_with(|| format!("scripted: {fault:?}"));
 }
 
-/// 429 in the words of the reporting service.
+/// 429 in the words of whoever is asked, the feeds excepted.
 pub(super) fn too_many_requests(retry_after: RetryAfter, ids: &Ids, now: Timestamp) -> Answer {
-    let message =
+    let throttled =
         "This request is throttled. Please try again after the value specified in the Retry-After header.";
-    let answer = ids.error(429, "UnknownError", message, now);
+    let (code, message) = match ids.speaker {
+        Speaker::Hunting => return HuntingError::CallsPerMinute(retry_after).answer(ids, now),
+        Speaker::Defender => ("TooManyRequests", "Too many requests. Try again later."),
+        Speaker::Graph | Speaker::Feed => ("UnknownError", throttled),
+    };
+    let answer = ids.error(429, code, message, now);
     match wait(retry_after, now) {
         Some(text) => answer.with_header("Retry-After", text),
         None => answer,
@@ -93,14 +100,18 @@ fn broken(delivery: Delivery) -> Answer {
 }
 
 fn usual_code(status: u16, speaker: Speaker) -> &'static str {
+    let is_defender = matches!(speaker, Speaker::Defender | Speaker::Hunting);
     match status {
         429 if speaker == Speaker::Feed => "AF429",
         _ if speaker == Speaker::Feed => "AF50000",
         400 => "BadRequest",
+        401 if is_defender => "Unauthorized",
         401 => "InvalidAuthenticationToken",
         403 => "Forbidden",
         404 => "ResourceNotFound",
+        429 if speaker == Speaker::Hunting => "429",
         429 => "TooManyRequests",
+        _ if is_defender => "InternalServerError",
         503 => "ServiceUnavailable",
         _ => "UnknownError",
     }

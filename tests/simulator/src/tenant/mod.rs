@@ -1,4 +1,5 @@
-//! A Microsoft tenant: login, the audit-log and security collections of Graph, the activity feeds of Office 365.
+//! A Microsoft tenant: login, the audit-log and security collections of Graph, the activity feeds of Office 365,
+//! Defender for Endpoint.
 //!
 //! Records are emitted by the test (or the binary) and served as Graph serves them: filters are parsed and evaluated,
 //! tokens checked, pages cut, next links opaque. Faults come from a script. Every request is written down, with the
@@ -17,7 +18,9 @@
 //! ```
 
 mod assertion;
+mod body;
 mod config;
+mod defender;
 mod endpoint;
 mod fault;
 mod feed;
@@ -48,6 +51,12 @@ pub(crate) use self::config::USUAL_TENANT_ID;
 pub use self::config::{
     Application, BodyStyle, ClientSecret, Compression, LinkPlace, PageSize, Paging, TenantConfig, Throttle,
 };
+pub(crate) use self::defender::RelatedKind;
+pub use self::defender::{
+    DEFENDER_ROLES, DefenderCall, DefenderConfig, DefenderLimits, DefenderList, DefenderRelation,
+    HuntingConfig, HuntingError, HuntingLimits, ListOrder, NextLinks, NoMachines, NoRelated, ResultNames,
+    ToldWait,
+};
 pub use self::endpoint::{Endpoint, Family};
 pub use self::fault::{Fault, Gate, ProviderFailure, RetryAfter, Shape};
 pub use self::feed::{
@@ -61,6 +70,7 @@ pub use self::security::{ClampedPage, Retirement, SecurityConfig};
 pub use self::store::{RecordRefused, Visibility};
 pub use crate::occurrence::Occurrence;
 
+use self::defender::{DefenderBook, LimitBook};
 use self::feed::{FeedBook, Traffic};
 use self::links::LinkBook;
 use self::log::{Circumstances, RequestLog};
@@ -84,7 +94,7 @@ pub struct Tenant {
 struct State {
     config: TenantConfig,
     applications: Mutex<Vec<Application>>,
-    store: Mutex<Store>,
+    store: Mutex<Store<Endpoint>>,
     tokens: Mutex<TokenBook>,
     links: Mutex<LinkBook>,
     throttle: Mutex<ThrottleBook>,
@@ -93,6 +103,8 @@ struct State {
     feed: Mutex<FeedBook>,
     feed_throttle: Mutex<ThrottleBook>,
     feed_traffic: Arc<Traffic>,
+    defender: Mutex<DefenderBook>,
+    defender_limits: Mutex<LimitBook>,
     script: Mutex<Script>,
     log: Mutex<RequestLog>,
     hook: Mutex<Option<Hook>>,
@@ -105,6 +117,7 @@ impl Tenant {
         let state = Arc::new(State {
             applications: Mutex::new(config.applications.clone()),
             feed: Mutex::new(FeedBook::new(&config.feed, config.clock.now())),
+            defender: Mutex::new(DefenderBook::new(&config.defender)),
             config,
             store: Mutex::default(),
             tokens: Mutex::new(TokenBook::default()),
@@ -114,6 +127,7 @@ impl Tenant {
             retirement: Mutex::new(retirement),
             feed_throttle: Mutex::default(),
             feed_traffic: Arc::default(),
+            defender_limits: Mutex::default(),
             script: Mutex::default(),
             log: Mutex::default(),
             hook: Mutex::new(None),
@@ -285,6 +299,8 @@ struct Ids {
 enum Speaker {
     Graph,
     Feed,
+    Defender,
+    Hunting,
 }
 
 impl Ids {
@@ -292,14 +308,24 @@ impl Ids {
         let request_id = request_id()?;
         let client_request_id =
             request.header("client-request-id").map_or_else(|| request_id.clone(), str::to_owned);
-        let speaker = if matches!(addressee, Addressee::Feed(_)) { Speaker::Feed } else { Speaker::Graph };
+        let speaker = match addressee {
+            Addressee::Feed(_) => Speaker::Feed,
+            Addressee::Defender(DefenderCall::Hunting) => Speaker::Hunting,
+            Addressee::Defender(_) => Speaker::Defender,
+            Addressee::Login | Addressee::Graph(_) | Addressee::Nobody => Speaker::Graph,
+        };
         Ok(Self { request_id, client_request_id, speaker })
     }
 
     /// The usual error object.
     fn error(&self, status: u16, code: &str, message: &str, now: Timestamp) -> Answer {
-        if self.speaker == Speaker::Feed {
-            return feed::refused(status, code, message);
+        match self.speaker {
+            Speaker::Feed => return feed::refused(status, code, message),
+            Speaker::Defender | Speaker::Hunting => {
+                let error = json!({ "code": code, "message": message, "target": self.request_id });
+                return Answer::new(status, "application/json", json!({ "error": error }).to_string());
+            }
+            Speaker::Graph => {}
         }
         let body = json!({
             "error": {
@@ -366,6 +392,9 @@ impl State {
             (None, Addressee::Feed(_)) => feed::answer(self, request, seen, fault, &ids)
                 .await
                 .ok_or_else(|| io::Error::other("a call to the feeds has no path of theirs"))?,
+            (None, Addressee::Defender(_)) => {
+                defender::answer(self, &defender::Call { request, seen, fault, ids: &ids, now })?
+            }
             (None, Addressee::Nobody) => {
                 let segment = request.path.rsplit('/').next().unwrap_or_default();
                 let message = format!("Resource not found for the segment '{segment}'.");
@@ -385,9 +414,7 @@ impl State {
 }
 
 fn addressee_of(path: &str) -> Addressee {
-    match Endpoint::of_path(path) {
-        Some(endpoint) => Addressee::Graph(endpoint),
-        None if login::is_token_path(path) => Addressee::Login,
-        None => Addressee::Nobody,
-    }
+    let of_graph = || Endpoint::of_path(path).map(Addressee::Graph);
+    let of_login = || login::is_token_path(path).then_some(Addressee::Login);
+    of_graph().or_else(|| defender::addressee(path)).or_else(of_login).unwrap_or(Addressee::Nobody)
 }

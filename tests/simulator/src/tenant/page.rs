@@ -1,17 +1,16 @@
-//! One page of a collection: who may ask, what was asked, which records, which next link, which bytes.
+//! One page of a collection of Graph: who may ask, what was asked, which records, which next link.
 //!
 //! The body is put together from the emitted bytes of the records; nothing in them is parsed and written again.
 
-use std::io::{self, Write};
+use std::io;
 
 use bytes::Bytes;
-use flate2::Compression as Level;
-use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use url::form_urlencoded::byte_serialize;
+use serde_json::Value;
 
-use super::config::{BodyStyle, Compression, LinkPlace, Paging};
+use super::body::{Body, query_text, rows_after};
+use super::config::Paging;
 use super::endpoint::{Endpoint, Family, LinkStyle, Order};
 use super::fault::{Fault, RetryAfter};
 use super::links::Position;
@@ -22,7 +21,7 @@ use super::security::{self, ClampedPage};
 use super::store::{Key, Moment, Record};
 use super::tokens::TokenRefused;
 use super::{Ids, Outcome, State};
-use crate::http::{Answer, Request};
+use crate::http::Request;
 use crate::sync::locked;
 
 const CONTENT_TYPE: &str =
@@ -107,12 +106,8 @@ fn page(state: &State, call: &Call<'_>) -> io::Result<Result<Outcome, Refusal>> 
     let selection = select(state, call, &query, position);
     let next = next_link(state, call, &query, position, &selection)?;
     let rows = shown(call, selection.rows);
-    let members = Members { call, count: selection.count, next, rows: &rows };
-    let mut body = members.body(state.config.body_style, state.config.link_place);
-    if let Some(Fault::EndsEarly { at }) = call.fault {
-        body.truncate(*at);
-    }
-    let mut answer = encoded(state, call, body)?;
+    let body = Body { head: head(call, selection.count), next: next.as_deref(), rows: &rows };
+    let mut answer = body.answer(&state.config, call.request, call.fault, CONTENT_TYPE)?;
     if let Some(Fault::PartialContent(failures)) = call.fault {
         answer.status = 206;
         answer.headers.push(("Warning".to_owned(), security::warning(failures)));
@@ -219,7 +214,7 @@ fn shown_by_default(query: &Query, record: &Record) -> bool {
     if query.filter.as_ref().is_some_and(|filter| filter.mentions("signInEventTypes")) {
         return true;
     }
-    let types = record.document().get("signInEventTypes").and_then(serde_json::Value::as_array);
+    let types = record.document().get("signInEventTypes").and_then(Value::as_array);
     types.is_some_and(|types| types.iter().any(|one| one == "interactiveUser"))
 }
 
@@ -243,13 +238,8 @@ fn next_link(
     };
     let place = place(state, call, query, next_position)?;
     let options = query.repeated.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let pairs: Vec<String> = options
-        .chain(place.iter().map(|(name, value)| (*name, value.as_str())))
-        .map(|(name, value)| {
-            format!("{}={}", encoded_name(name), byte_serialize(value.as_bytes()).collect::<String>())
-        })
-        .collect();
-    Ok(Some(format!("{base}{}?{}", call.endpoint.path(), pairs.join("&"))))
+    let text = query_text(options.chain(place.iter().map(|(name, value)| (*name, value.as_str()))));
+    Ok(Some(format!("{base}{}?{text}", call.endpoint.path())))
 }
 
 /// Whether a page that is not the last one says so.
@@ -278,12 +268,6 @@ fn place(
     }
 }
 
-/// The dollar sign of an option stays readable, as in Graph's own links.
-fn encoded_name(name: &str) -> String {
-    let (dollar, rest) = name.strip_prefix('$').map_or(("", name), |rest| ("$", rest));
-    format!("{dollar}{}", byte_serialize(rest.as_bytes()).collect::<String>())
-}
-
 fn behind(state: &State, call: &Call<'_>, position: Position, selection: &Selection) -> Position {
     let counts = call.endpoint.link_style() == LinkStyle::Skip;
     match (if counts { Paging::ByPosition } else { state.config.paging }, position) {
@@ -298,77 +282,17 @@ fn shown(call: &Call<'_>, rows: Vec<(Key, Bytes)>) -> Vec<Bytes> {
     let hides_members = call.endpoint == Endpoint::AlertsV2 && !security::bears_unknown_members(call.request);
     let seen_by_caller =
         |raw: Bytes| if hides_members { security::without_unknown_members(&raw) } else { raw };
-    let records: Vec<Bytes> = rows.into_iter().map(|(_, raw)| seen_by_caller(raw)).collect();
-    match call.fault {
-        Some(Fault::EmptyPageWithNext) => Vec::new(),
-        Some(Fault::DuplicateRecords) => records.iter().flat_map(|raw| [raw.clone(), raw.clone()]).collect(),
-        Some(Fault::ShuffleOrder) => {
-            let odd = records.iter().skip(1).step_by(2);
-            odd.chain(records.iter().step_by(2).rev()).cloned().collect()
-        }
-        _ => records,
+    rows_after(call.fault, rows.into_iter().map(|(_, raw)| seen_by_caller(raw)).collect())
+}
+
+/// The members before the records.
+fn head(call: &Call<'_>, count: Option<usize>) -> Vec<(&'static str, Value)> {
+    let host = call.request.header("host").unwrap_or("127.0.0.1");
+    let mut head = vec![("@odata.context", Value::from(format!("http://{host}{}", call.endpoint.context())))];
+    if call.endpoint == Endpoint::DirectoryAudits {
+        let tip = "Use $select to choose only the properties your app needs, as this can lead to performance improvements.";
+        head.push(("@microsoft.graph.tips", Value::from(tip)));
     }
-}
-
-/// The members of a body.
-struct Members<'a> {
-    call: &'a Call<'a>,
-    count: Option<usize>,
-    next: Option<String>,
-    rows: &'a [Bytes],
-}
-
-impl Members<'_> {
-    fn body(&self, style: BodyStyle, link_place: LinkPlace) -> Vec<u8> {
-        let (line, inner_line, colon) = match style {
-            BodyStyle::Compact => ("", "", ":"),
-            BodyStyle::Pretty => ("\n  ", "\n    ", ": "),
-        };
-        let host = self.call.request.header("host").unwrap_or("127.0.0.1");
-        let mut head =
-            vec![member("@odata.context", colon, &format!("http://{host}{}", self.call.endpoint.context()))];
-        if self.call.endpoint == Endpoint::DirectoryAudits {
-            let tip = "Use $select to choose only the properties your app needs, as this can lead to performance improvements.";
-            head.push(member("@microsoft.graph.tips", colon, tip));
-        }
-        head.extend(self.count.map(|count| format!("\"@odata.count\"{colon}{count}")));
-        let link = self.next.as_deref().map(|next| member("@odata.nextLink", colon, next));
-        let (before, after) = match link_place {
-            LinkPlace::BeforeRecords => (link, None),
-            LinkPlace::AfterRecords => (None, link),
-        };
-        head.extend(before);
-        let mut body = b"{".to_vec();
-        for one in &head {
-            body.extend_from_slice(format!("{line}{one},").as_bytes());
-        }
-        body.extend_from_slice(format!("{line}\"value\"{colon}[").as_bytes());
-        for (index, raw) in self.rows.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            body.extend_from_slice(format!("{comma}{inner_line}").as_bytes());
-            body.extend_from_slice(raw);
-        }
-        let end_line = if self.rows.is_empty() { "" } else { line };
-        body.extend_from_slice(format!("{end_line}]").as_bytes());
-        if let Some(one) = after {
-            body.extend_from_slice(format!(",{line}{one}").as_bytes());
-        }
-        body.extend_from_slice(if style == BodyStyle::Pretty { b"\n}" } else { b"}" });
-        body
-    }
-}
-
-fn member(name: &str, colon: &str, text: &str) -> String {
-    format!("\"{name}\"{colon}{}", serde_json::Value::from(text))
-}
-
-fn encoded(state: &State, call: &Call<'_>, body: Vec<u8>) -> io::Result<Answer> {
-    let accepts = call.request.header("accept-encoding").is_some_and(|value| value.contains("gzip"));
-    if !accepts || state.config.compression == Compression::Never {
-        return Ok(Answer::new(200, CONTENT_TYPE, body));
-    }
-    let mut encoder = GzEncoder::new(Vec::new(), Level::fast());
-    encoder.write_all(&body)?;
-    let answer = Answer::new(200, CONTENT_TYPE, encoder.finish()?);
-    Ok(answer.with_header("Content-Encoding", "gzip").with_header("Vary", "Accept-Encoding"))
+    head.extend(count.map(|count| ("@odata.count", Value::from(count))));
+    head
 }

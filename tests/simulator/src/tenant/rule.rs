@@ -1,6 +1,6 @@
 //! Scripts: which request meets which mishap.
 //!
-//! A rule says for whom it is meant (an endpoint, a feed, the login; first or next page; which blobs and which of their
+//! A rule says for whom it is meant (a collection, a feed, the login; first or next page; which blobs and which of their
 //! fetches; when), for which of the matching requests (every, the n-th, the first n), and what happens. Each rule
 //! counts the requests that match it; of the rules that are due the first one in the script strikes. Nothing here is
 //! chance.
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::defender::{DefenderCall, DefenderList, DefenderRelation};
 use super::endpoint::Family;
 use super::fault::Fault;
 use super::feed::{ContentType, FeedCall};
@@ -32,6 +33,8 @@ pub enum Target {
     AnyBlob,
     /// Whatever is about that feed: start, stop, listings, blobs.
     ContentType(ContentType),
+    /// Any call to Defender for Endpoint.
+    AnyDefender,
     /// That addressee alone.
     Only(Addressee),
 }
@@ -46,6 +49,7 @@ impl Target {
                 matches!(addressee, Addressee::Graph(endpoint) if endpoint.family() == family)
             }
             Self::AnyFeed => call.is_some(),
+            Self::AnyDefender => matches!(addressee, Addressee::Defender(_)),
             Self::AnyListing => matches!(call, Some(FeedCall::Listing(_))),
             Self::AnyBlob => matches!(call, Some(FeedCall::Blob(_))),
             Self::ContentType(content_type) => call.and_then(FeedCall::content_type) == Some(content_type),
@@ -134,6 +138,21 @@ impl Rule {
     /// A rule that strikes whatever is about that feed.
     pub fn on_content_type(content_type: ContentType, fault: Fault) -> Self {
         Self::on(Target::ContentType(content_type), fault)
+    }
+
+    /// A rule that strikes every page of that list of Defender for Endpoint.
+    pub fn on_defender(list: DefenderList, fault: Fault) -> Self {
+        Self::on(Target::Only(Addressee::Defender(DefenderCall::List(list))), fault)
+    }
+
+    /// A rule that strikes every request for what belongs to a record, by that relation.
+    pub fn on_related(relation: DefenderRelation, fault: Fault) -> Self {
+        Self::on(Target::Only(Addressee::Defender(DefenderCall::Related(relation))), fault)
+    }
+
+    /// A rule that strikes every query to advanced hunting.
+    pub fn on_hunting(fault: Fault) -> Self {
+        Self::on(Target::Only(Addressee::Defender(DefenderCall::Hunting)), fault)
     }
 
     /// Limits it to first or next pages.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::endpoint::Endpoint;
+use super::endpoint::Collection;
 use super::filter::Subject;
 
 /// From when on a record is seen.
@@ -55,11 +55,27 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Whether a request with that number to the endpoint, at that time, sees it.
+    /// Whether a request with that number to the collection, at that time, sees it.
     fn visible(&self, moment: &Moment) -> bool {
         self.key.0 >= moment.oldest
             && self.visible_from.is_none_or(|instant| instant <= moment.now)
             && moment.request > self.visible_after_request
+    }
+}
+
+impl Record {
+    /// A record that nobody emitted: made for the time of one look. Without a time of its own it is the oldest.
+    pub(crate) fn made(collection: impl Collection, number: u64, text: String) -> Self {
+        let (event_time, time_text) =
+            event_time_of(collection, &text, None, Timestamp::MIN).unwrap_or((Timestamp::MIN, String::new()));
+        Self {
+            key: (event_time, number),
+            raw: Bytes::from(text),
+            visible_from: None,
+            visible_after_request: 0,
+            time_text,
+            document: OnceLock::new(),
+        }
     }
 }
 
@@ -101,22 +117,28 @@ pub(crate) struct Moment {
 }
 
 /// All records of the tenant.
-#[derive(Debug, Default)]
-pub(crate) struct Store {
-    lists: BTreeMap<Endpoint, BTreeMap<Key, Record>>,
+#[derive(Debug)]
+pub(crate) struct Store<C> {
+    lists: BTreeMap<C, BTreeMap<Key, Record>>,
     emitted: u64,
 }
 
-impl Store {
+impl<C> Default for Store<C> {
+    fn default() -> Self {
+        Self { lists: BTreeMap::new(), emitted: 0 }
+    }
+}
+
+impl<C: Collection> Store<C> {
     /// Takes a record; gives its number.
     pub(crate) fn emit(
         &mut self,
-        endpoint: Endpoint,
+        collection: C,
         text: String,
         emission: Emission,
     ) -> Result<u64, RecordRefused> {
         let Emission { time, visibility, requests, now } = emission;
-        let (event_time, time_text) = event_time_of(endpoint, &text, time, now)?;
+        let (event_time, time_text) = event_time_of(collection, &text, time, now)?;
         self.emitted += 1;
         let key = (event_time, self.emitted);
         let visible_from = if let Visibility::From(instant) = visibility { Some(instant) } else { None };
@@ -130,22 +152,17 @@ impl Store {
             time_text,
             document: OnceLock::new(),
         };
-        self.lists.entry(endpoint).or_default().insert(key, record);
+        self.lists.entry(collection).or_default().insert(key, record);
         Ok(self.emitted)
     }
 
     /// Gives the record of that number another text; its place stays.
-    pub(crate) fn replace(
-        &mut self,
-        endpoint: Endpoint,
-        number: u64,
-        text: String,
-    ) -> Result<(), RecordRefused> {
+    pub(crate) fn replace(&mut self, collection: C, number: u64, text: String) -> Result<(), RecordRefused> {
         serde_json::from_str::<BTreeMap<String, Value>>(&text)
             .map_err(|error| RecordRefused::NoObject(error.to_string()))?;
         let record = self
             .lists
-            .get_mut(&endpoint)
+            .get_mut(&collection)
             .and_then(|list| list.values_mut().find(|record| record.key.1 == number))
             .ok_or(RecordRefused::Unknown(number))?;
         record.raw = Bytes::from(text);
@@ -156,36 +173,48 @@ impl Store {
     /// Gives the record of that number another text and the place that goes with it; from when on it is seen stays.
     pub(crate) fn update(
         &mut self,
-        endpoint: Endpoint,
+        collection: C,
         number: u64,
         text: String,
         time: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(), RecordRefused> {
-        let (event_time, time_text) = event_time_of(endpoint, &text, time, now)?;
-        let list = self.lists.get_mut(&endpoint).ok_or(RecordRefused::Unknown(number))?;
-        let known_key =
-            list.keys().find(|key| key.1 == number).copied().ok_or(RecordRefused::Unknown(number))?;
-        let record = list.remove(&known_key).ok_or(RecordRefused::Unknown(number))?;
+        let (event_time, time_text) = event_time_of(collection, &text, time, now)?;
+        let record = self.remove(collection, number)?;
+        let list = self.lists.entry(collection).or_default();
         let key = (event_time, number);
         let raw = Bytes::from(text);
         list.insert(key, Record { key, raw, time_text, document: OnceLock::new(), ..record });
         Ok(())
     }
 
-    /// All records ever emitted to the endpoint, in order of event time.
-    pub(crate) fn emitted(&self, endpoint: Endpoint) -> impl Iterator<Item = &Record> {
-        self.lists.get(&endpoint).into_iter().flat_map(BTreeMap::values)
+    /// Removes the record of that number; gives what it was.
+    pub(crate) fn remove(&mut self, collection: C, number: u64) -> Result<Record, RecordRefused> {
+        let list = self.lists.get_mut(&collection).ok_or(RecordRefused::Unknown(number))?;
+        let key = list.keys().find(|key| key.1 == number).copied().ok_or(RecordRefused::Unknown(number))?;
+        list.remove(&key).ok_or(RecordRefused::Unknown(number))
+    }
+
+    /// Takes that many numbers for records that are kept elsewhere; gives the first one.
+    pub(crate) fn reserve(&mut self, count: u64) -> u64 {
+        let first = self.emitted + 1;
+        self.emitted += count;
+        first
+    }
+
+    /// All records ever emitted to the collection, in order of event time.
+    pub(crate) fn emitted(&self, collection: C) -> impl Iterator<Item = &Record> {
+        self.lists.get(&collection).into_iter().flat_map(BTreeMap::values)
     }
 
     /// Those of them that are seen at that moment.
     pub(crate) fn visible(
         &self,
-        endpoint: Endpoint,
+        collection: C,
         moment: Moment,
-    ) -> impl DoubleEndedIterator<Item = &Record> + use<'_> {
+    ) -> impl DoubleEndedIterator<Item = &Record> + use<'_, C> {
         self.lists
-            .get(&endpoint)
+            .get(&collection)
             .into_iter()
             .flat_map(BTreeMap::values)
             .filter(move |record| record.visible(&moment))
@@ -193,14 +222,14 @@ impl Store {
 }
 
 fn event_time_of(
-    endpoint: Endpoint,
+    collection: impl Collection,
     text: &str,
     time: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(Timestamp, String), RecordRefused> {
     let members: BTreeMap<String, &serde_json::value::RawValue> =
         serde_json::from_str(text).map_err(|error| RecordRefused::NoObject(error.to_string()))?;
-    let Some(property) = endpoint.time_property() else {
+    let Some(property) = collection.time_property() else {
         return Ok((time.unwrap_or(now), String::new()));
     };
     let written: Option<String> =

@@ -3,8 +3,12 @@
 mod alerts;
 mod alerts_v2;
 mod blobs;
+mod defender_access;
+mod defender_lists;
+mod defender_related;
 mod faults;
 mod feed_faults;
+mod hunting;
 mod listings;
 mod logins;
 mod paging;

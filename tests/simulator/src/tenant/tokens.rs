@@ -1,6 +1,7 @@
 //! Access tokens: random, known by the tenant alone, checked on every call.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,6 +26,7 @@ pub(crate) enum TokenRefused {
 struct Issued {
     client_id: String,
     scope: String,
+    roles: Arc<[String]>,
     expires_at: Timestamp,
     revoked: bool,
 }
@@ -36,18 +38,19 @@ pub(crate) struct TokenBook {
 }
 
 impl TokenBook {
-    /// Makes a token for the application, good for that scope alone.
+    /// Makes a token for the application, good for that scope alone and for what those roles allow.
     pub(crate) fn issue(
         &mut self,
         client_id: &str,
         scope: &str,
+        roles: Arc<[String]>,
         now: Timestamp,
         lifetime: SignedDuration,
     ) -> std::io::Result<String> {
         let token = format!("simulated.{}", URL_SAFE_NO_PAD.encode(random_bytes::<48>()?));
         let expires_at = now.checked_add(lifetime).map_err(std::io::Error::other)?;
         let (client_id, scope) = (client_id.to_owned(), scope.to_owned());
-        self.issued.insert(token.clone(), Issued { client_id, scope, expires_at, revoked: false });
+        self.issued.insert(token.clone(), Issued { client_id, scope, roles, expires_at, revoked: false });
         Ok(token)
     }
 
@@ -68,6 +71,12 @@ impl TokenBook {
             return Err(TokenRefused::Expired);
         }
         Ok(issued.client_id.clone())
+    }
+
+    /// The roles of the token of an `Authorization` header.
+    pub(crate) fn roles(&self, authorization: Option<&str>) -> Arc<[String]> {
+        let issued = bearer(authorization).and_then(|token| self.issued.get(token));
+        issued.map_or_else(Arc::default, |issued| Arc::clone(&issued.roles))
     }
 
     /// Revokes the token of an `Authorization` header.

@@ -7,7 +7,7 @@ mod audit;
 mod property;
 mod security;
 
-pub(crate) use self::property::{Kind, Operator, Property};
+pub(crate) use self::property::{Collection, Kind, Operator, Property};
 
 /// One collection of the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,5 +157,15 @@ impl Endpoint {
             Self::ControlProfiles => &[security::CONTROL_PROFILES],
         };
         tables.iter().flat_map(|table| table.iter()).find(|property| property.path == path)
+    }
+}
+
+impl Collection for Endpoint {
+    fn time_property(self) -> Option<&'static str> {
+        Self::time_property(self)
+    }
+
+    fn property(self, path: &str) -> Option<&'static Property> {
+        Self::property(self, path)
     }
 }

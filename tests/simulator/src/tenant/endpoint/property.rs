@@ -2,6 +2,17 @@
 //!
 //! What is not in an endpoint's table is refused, as Graph refuses it.
 
+use std::fmt;
+
+/// A collection as filters and the store see it.
+pub(crate) trait Collection: Copy + Ord + fmt::Debug {
+    /// The property that holds a record's place in time, if records have one.
+    fn time_property(self) -> Option<&'static str>;
+
+    /// The property of that path, if a filter may name it.
+    fn property(self, path: &str) -> Option<&'static Property>;
+}
+
 /// A comparison or function of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operator {

@@ -1,7 +1,7 @@
 //! Paths of the feeds: `/api/v1.0/{tenant}/activity/feed/…`, with `/api/v1/` accepted for it.
 
 use super::ContentType;
-use crate::tenant::log::decoded;
+use crate::tenant::log::unescaped;
 
 /// What a call asks of the feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,12 +81,6 @@ impl Operation {
             _ => Self::Unknown,
         }
     }
-}
-
-/// A path segment with its percent signs resolved; a plus sign stays one.
-fn unescaped(segment: &str) -> String {
-    let kept = segment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    decoded(kept.as_bytes()).into_iter().next().map(|(name, _)| name).unwrap_or_default()
 }
 
 /// The option of that name, whatever its case.

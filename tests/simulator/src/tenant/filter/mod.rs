@@ -1,6 +1,6 @@
 //! `$filter`: parsed and evaluated, never looked at as text.
 //!
-//! The part of OData 4 that these collections of Graph know: `and`, `or`, `not`, parentheses, comparisons of a property with
+//! The part of OData 4 that these collections know: `and`, `or`, `not`, parentheses, comparisons of a property with
 //! a literal, `startswith`, `contains`, and `collection/any(x: …)`. A property, operator or literal that the
 //! endpoint does not document is an error, which Graph answers with 400 "Invalid filter clause". Datetimes are
 //! compared as instants, strings with regard to case.
@@ -13,7 +13,7 @@ mod tests;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::endpoint::{Endpoint, Operator};
+use super::endpoint::{Collection, Operator};
 
 /// Why a filter is refused; the text is for the simulator's own log, Graph does not tell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,9 +35,9 @@ pub(crate) trait Subject {
 pub(crate) struct Filter(Node);
 
 impl Filter {
-    /// Parses a decoded `$filter` against what the endpoint lets a caller ask.
-    pub(crate) fn parse(text: &str, endpoint: Endpoint) -> Result<Self, FilterError> {
-        parser::parse(text, endpoint).map(Self)
+    /// Parses a decoded `$filter` against what the collection lets a caller ask.
+    pub(crate) fn parse(text: &str, collection: impl Collection) -> Result<Self, FilterError> {
+        parser::parse(text, collection).map(Self)
     }
 
     /// Whether the record passes.

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::lexer::{Word, words};
 use super::{Field, FilterError, Node, TimeOperand};
-use crate::tenant::endpoint::{Endpoint, Kind, Operator, Property};
+use crate::tenant::endpoint::{Collection, Kind, Operator, Property};
 
 const DEEPEST_NESTING: usize = 64;
 
 /// Parses a whole filter.
-pub(super) fn parse(text: &str, endpoint: Endpoint) -> Result<Node, FilterError> {
-    let mut parser = Parser { words: words(text)?, position: 0, endpoint, scope: None, depth: 0 };
+pub(super) fn parse(text: &str, collection: impl Collection) -> Result<Node, FilterError> {
+    let mut parser = Parser { words: words(text)?, position: 0, collection, scope: None, depth: 0 };
     let node = parser.disjunction()?;
     match parser.peek() {
         None => Ok(node),
@@ -22,10 +22,10 @@ pub(super) fn parse(text: &str, endpoint: Endpoint) -> Result<Node, FilterError>
     }
 }
 
-struct Parser {
+struct Parser<C> {
     words: Vec<Word>,
     position: usize,
-    endpoint: Endpoint,
+    collection: C,
     scope: Option<Scope>,
     depth: usize,
 }
@@ -37,7 +37,7 @@ struct Scope {
     list: &'static Property,
 }
 
-impl Parser {
+impl<C: Collection> Parser<C> {
     fn disjunction(&mut self) -> Result<Node, FilterError> {
         self.depth += 1;
         if self.depth > DEEPEST_NESTING {
@@ -127,7 +127,7 @@ impl Parser {
 
     fn any(&mut self, list_path: &str) -> Result<Node, FilterError> {
         let list = self
-            .endpoint
+            .collection
             .property(list_path)
             .filter(|property| matches!(property.kind, Kind::TextList | Kind::ObjectList))
             .ok_or_else(|| FilterError(format!("{list_path} is no collection")))?;
@@ -146,7 +146,8 @@ impl Parser {
 
     /// The property that a path names, and where its value is found.
     fn resolve(&self, path: &str) -> Result<(Field, &'static Property), FilterError> {
-        let unknown = || FilterError(format!("'{path}' is no property that {:?} filters on", self.endpoint));
+        let unknown =
+            || FilterError(format!("'{path}' is no property that {:?} filters on", self.collection));
         if let Some(scope) = &self.scope {
             let (variable, member_path) =
                 path.split_once('/').map_or((path, None), |(name, rest)| (name, Some(rest)));
@@ -155,13 +156,13 @@ impl Parser {
                     let is_text = scope.list.kind == Kind::TextList;
                     return if is_text { Ok((Field::OfMember(None), scope.list)) } else { Err(unknown()) };
                 };
-                let property = self.endpoint.property(&format!("{}/{member_path}", scope.list.path));
+                let property = self.collection.property(&format!("{}/{member_path}", scope.list.path));
                 return Ok((Field::OfMember(Some(member_path.to_owned())), property.ok_or_else(unknown)?));
             }
         }
-        let property = self.endpoint.property(path).ok_or_else(unknown)?;
+        let property = self.collection.property(path).ok_or_else(unknown)?;
         let parent_is_list =
-            path.rsplit_once('/').and_then(|(parent, _)| self.endpoint.property(parent)).is_some();
+            path.rsplit_once('/').and_then(|(parent, _)| self.collection.property(parent)).is_some();
         if matches!(property.kind, Kind::TextList | Kind::ObjectList) || parent_is_list {
             return Err(FilterError(format!("'{path}' is a collection and wants any()")));
         }

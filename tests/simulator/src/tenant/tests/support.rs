@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clock::Clock;
-use crate::tenant::{ContentType, Endpoint, Subscription, Tenant, TenantConfig};
+use crate::tenant::{ContentType, DefenderConfig, Endpoint, Subscription, Tenant, TenantConfig};
 
 /// The present of all tests here.
 pub(super) const NOW: &str = "2026-11-20T12:00:00Z";
@@ -38,6 +38,33 @@ pub(super) async fn token(tenant: &Tenant) -> String {
 /// A token for the feeds of the tenant's first application.
 pub(super) async fn feed_token(tenant: &Tenant) -> String {
     token_for(tenant, &tenant.config().feed.scope).await
+}
+
+/// A token for Defender for Endpoint of the tenant's first application.
+pub(super) async fn defender_token(tenant: &Tenant) -> String {
+    token_for(tenant, &tenant.config().defender.scope).await
+}
+
+/// A tenant whose clock stands still, and a token for its Defender for Endpoint.
+pub(super) async fn start_defender(change: impl FnOnce(&mut DefenderConfig)) -> (Tenant, String) {
+    let tenant = start(|config| change(&mut config.defender)).await;
+    let token = defender_token(&tenant).await;
+    (tenant, token)
+}
+
+/// Status and JSON body of a request for a path with these options.
+pub(super) async fn ask_path(
+    tenant: &Tenant,
+    token: &str,
+    path: &str,
+    options: &[(&str, &str)],
+) -> (u16, Value) {
+    let mut url = url::Url::parse(&format!("{}{path}", tenant.base_url())).unwrap();
+    if !options.is_empty() {
+        url.query_pairs_mut().extend_pairs(options);
+    }
+    let response = get(url.as_str(), token).await;
+    (response.status().as_u16(), response.json().await.unwrap())
 }
 
 async fn token_for(tenant: &Tenant, scope: &str) -> String {
