@@ -4,15 +4,21 @@ use collector::service::Service;
 use serde_json::{Value, json};
 use simulator::tenant::Tenant;
 
+/// The table that the query of advanced hunting reads.
+pub const HUNTING_TABLE: &str = "DeviceLogonEvents";
+/// The tag of its rows.
+pub const HUNTING_TAG: &str = "my.app.endpoint.logons";
+
 /// The configuration document of services of one input at this tenant. `world` is the input's id and its environment.
 pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Value {
     let config = tenant.config();
-    let is_feed = services.iter().any(|service| service.input == "office365");
-    let scope = if is_feed { &config.feed.scope } else { &config.scope };
-    let blocks: serde_json::Map<String, Value> = services
-        .iter()
-        .map(|service| (service.name.to_owned(), json!({"request_period_in_seconds": 60})))
-        .collect();
+    let scope = match services[0].input {
+        "office365" => &config.feed.scope,
+        "microsoft_defender_endpoint" => &config.defender.scope,
+        _ => &config.scope,
+    };
+    let blocks: serde_json::Map<String, Value> =
+        services.iter().map(|service| (service.name.to_owned(), block(service))).collect();
     let application = &config.applications[0];
     json!({"inputs": {services[0].input: {
         "id": world,
@@ -29,6 +35,16 @@ pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Val
         "requests_per_second": 1000,
         "services": blocks,
     }}})
+}
+
+/// A service as often as it may be asked for, and with a query if it is made of such.
+fn block(service: &Service) -> Value {
+    let mut block = json!({"request_period_in_seconds": service.period.minimum_seconds});
+    if service.query.is_hunting() {
+        let query = format!("{HUNTING_TABLE} | where Timestamp between ({{from}} .. {{to}})");
+        block["queries"] = json!([{"name": "logons", "query": query, "override_tag": HUNTING_TAG}]);
+    }
+    block
 }
 
 /// The Devo secret of a client at this address.
