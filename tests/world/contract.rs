@@ -1,7 +1,9 @@
 //! What must be seen from outside, written down a second time: nothing here is taken from the collector's own code.
 
 use serde_json::Value;
-use simulator::tenant::{ContentType, Endpoint};
+use simulator::tenant::{ContentType, DefenderList, Endpoint};
+
+use super::document;
 
 /// Every key of an answer, in order.
 pub const ANSWER_KEYS: [&str; 21] = [
@@ -46,8 +48,8 @@ pub enum Asks {
     Feed(ContentType),
     /// What failed in any of the feeds.
     Queues,
-    /// A list of Defender for Endpoint, at this path.
-    Defender(&'static str),
+    /// A list of Defender for Endpoint.
+    Defender(DefenderList),
     /// Advanced hunting of Defender for Endpoint.
     Hunting,
 }
@@ -104,22 +106,22 @@ const PROMISES: &[Promise] = &[
     feed("office365-general-audit", ContentType::General),
     feed("office365-dlp", ContentType::Dlp),
     Promise { function: "office365-uri-retry", asks: Asks::Queues, tags: Tags::ByWorkload },
-    defender("endpoint-alerts", "/api/alerts", "edr.microsoft_defender.endpoint.alerts"),
-    defender("endpoint-machines", "/api/machines", "edr.microsoft_defender.endpoint.machines"),
-    defender("endpoint-software", "/api/software", "edr.microsoft_defender.endpoint.software"),
+    defender("endpoint-alerts", DefenderList::Alerts, "edr.microsoft_defender.endpoint.alerts"),
+    defender("endpoint-machines", DefenderList::Machines, "edr.microsoft_defender.endpoint.machines"),
+    defender("endpoint-software", DefenderList::Software, "edr.microsoft_defender.endpoint.software"),
     defender(
         "endpoint-vulnerabilities",
-        "/api/vulnerabilities",
+        DefenderList::Vulnerabilities,
         "edr.microsoft_defender.endpoint.vulnerabilities",
     ),
     defender(
         "endpoint-recommendations",
-        "/api/recommendations",
+        DefenderList::Recommendations,
         "edr.microsoft_defender.endpoint.recommendations",
     ),
     defender(
         "endpoint-investigations",
-        "/api/investigations",
+        DefenderList::Investigations,
         "edr.microsoft_defender.endpoint.investigations",
     ),
     Promise { function: "endpoint-advanced-hunting", asks: Asks::Hunting, tags: Tags::ByQuery },
@@ -129,8 +131,8 @@ const fn feed(function: &'static str, content_type: ContentType) -> Promise {
     Promise { function, asks: Asks::Feed(content_type), tags: Tags::ByWorkload }
 }
 
-const fn defender(function: &'static str, path: &'static str, tag: &'static str) -> Promise {
-    Promise { function, asks: Asks::Defender(path), tags: Tags::One(tag) }
+const fn defender(function: &'static str, list: DefenderList, tag: &'static str) -> Promise {
+    Promise { function, asks: Asks::Defender(list), tags: Tags::One(tag) }
 }
 
 /// What is promised of this function.
@@ -159,7 +161,7 @@ impl Promise {
                 let level = if level.is_empty() { "general" } else { &level };
                 format!("cloud.office365.management.{level}")
             }
-            Tags::ByQuery => panic!("{}: the document gives each query its tag", self.function),
+            Tags::ByQuery => document::HUNTING_TAG.to_owned(),
         };
         pattern.replace("{env}", environment)
     }
@@ -173,7 +175,7 @@ impl Promise {
                 matches!(endpoint, Endpoint::AlertsV2 | Endpoint::ControlProfiles)
             }
             // Its alerts bear the time of their change: each version is another record.
-            Asks::Defender(path) => path != "/api/alerts",
+            Asks::Defender(list) => list != DefenderList::Alerts,
             Asks::Feed(_) | Asks::Queues | Asks::Hunting => false,
         }
     }

@@ -4,6 +4,11 @@ use collector::service::Service;
 use serde_json::{Value, json};
 use simulator::tenant::Tenant;
 
+/// The table that the query of advanced hunting reads.
+pub const HUNTING_TABLE: &str = "DeviceLogonEvents";
+/// The tag of its rows.
+pub const HUNTING_TAG: &str = "my.app.endpoint.logons";
+
 /// The configuration document of services of one input at this tenant. `world` is the input's id and its environment.
 pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Value {
     let config = tenant.config();
@@ -32,22 +37,15 @@ pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Val
     }}})
 }
 
-/// The settings of a service: often due, and of a service that is made of them one query.
+/// A service as often as it may be asked for, and with a query if it is made of such.
 fn block(service: &Service) -> Value {
-    let period = service.period.minimum_seconds;
-    if !service.query.is_hunting() {
-        return json!({"request_period_in_seconds": period});
+    let mut block = json!({"request_period_in_seconds": service.period.minimum_seconds});
+    if service.query.is_hunting() {
+        let query = format!("{HUNTING_TABLE} | where Timestamp between ({{from}} .. {{to}})");
+        block["queries"] = json!([{"name": "logons", "query": query, "override_tag": HUNTING_TAG}]);
     }
-    let text = format!("{TABLE} | where Timestamp between ({{from}} .. {{to}})");
-    json!({"request_period_in_seconds": period, "queries": [
-        {"name": "events", "query": text, "override_tag": HUNTING_TAG}
-    ]})
+    block
 }
-
-/// The table that the usual query asks.
-pub const TABLE: &str = "DeviceEvents";
-/// The tag of its rows.
-pub const HUNTING_TAG: &str = "my.app.hunting.events";
 
 /// The Devo secret of a client at this address.
 pub fn devo(address: std::net::SocketAddr, chain: &str, cert: &str, key: &str) -> Value {

@@ -192,6 +192,8 @@ pub enum Matter {
     Sweep,
     /// This certificate is about to end.
     Certificate(Certificate),
+    /// The count in this member may not be asked for.
+    Count(&'static str),
 }
 
 /// Which matters a process has warned of, and on which UTC day.

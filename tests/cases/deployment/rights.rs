@@ -17,6 +17,7 @@ use simulator::tenant::{ContentType, Fault, FeedError, Rule, Target, Tenant, Ten
 use crate::world::contract::{self, Asks, promise};
 use crate::world::deployment::{Deployment, deployment};
 use crate::world::deployment_play::{Played, Player, store_secrets};
+use crate::world::document::HUNTING_TABLE;
 use crate::world::feeds::{URI_RETRY, content_type_of};
 use crate::world::iam::{Call, Grant, Role};
 use crate::world::judge::assert_answer;
@@ -91,15 +92,32 @@ fn tick(service: &Service, force: bool) -> Value {
     event
 }
 
-/// A collection of Graph.
+/// Emits a record of what the function asks for.
+fn emit_to(function: &str, tenant: &Tenant, seed: u64, time: Timestamp) -> String {
+    match promise(function).asks {
+        Asks::Collection(endpoint) => {
+            let record = records::record(endpoint, seed, time);
+            tenant.emit(endpoint, record.clone()).unwrap();
+            record
+        }
+        Asks::Defender(list) => {
+            let record = records::defender_record(list, seed, time);
+            tenant.emit_defender(list, record.clone()).unwrap();
+            record
+        }
+        Asks::Hunting => {
+            let row = records::hunting_row(seed, time);
+            tenant.emit_hunting(HUNTING_TABLE, time, row.clone());
+            row
+        }
+        other => panic!("{function} is no collection but asks {other:?}"),
+    }
+}
+
+/// Whatever is no feed.
 async fn pull(player: Player, tenant: &Tenant) -> Played {
     let function = player.service.function;
-    let Asks::Collection(endpoint) = promise(function).asks else { panic!("{function} is no collection") };
-    let emit = |seed: u64, time: Timestamp| {
-        let record = records::record(endpoint, seed, time);
-        tenant.emit(endpoint, record.clone()).unwrap();
-        record
-    };
+    let emit = |seed: u64, time: Timestamp| emit_to(function, tenant, seed, time);
     let at = ago(SignedDuration::from_mins(3));
     let mut emitted: Vec<String> = (0..FIRST).map(|seed| emit(seed, at)).collect();
     assert_answer(&player.invoke(&tick(player.service, false)).await, function, FIRST);
