@@ -54,8 +54,8 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
         first_failure.map_or(Ok(()), |error| Err(Stop::Failed(error)))
     }
 
-    /// The queries that are to have a turn: whose last one is longest ago comes first. Without a timer's tick, it is all
-    /// of them.
+    /// The queries that are to have a turn: whose last one is longest ago comes first. A dry run shows all of
+    /// them, as it does not wait for a period elsewhere.
     fn line(&self) -> Vec<usize> {
         let are_all_wanted = self.is_dry() || self.invocation.request.force;
         let wanted = self
