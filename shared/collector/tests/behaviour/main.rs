@@ -31,6 +31,7 @@ mod retired;
 mod snapshots;
 mod start;
 mod stored;
+mod stored_enriched;
 mod stored_versions;
 mod story;
 mod unfinished;
