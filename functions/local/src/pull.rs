@@ -133,8 +133,8 @@ fn style() -> ProgressStyle {
 async fn pull_to_the_end(prepared: &mut Prepared, bar: &ProgressBar, stop: &Stop) -> Ending {
     let progress = |report: &Report| {
         bar.set_message(format!(
-            "{} received, {} delivered, {} dropped",
-            report.received, report.delivered, report.duplicates
+            "{} requests, {} received, {} delivered, {} dropped",
+            report.requests, report.received, report.delivered, report.duplicates
         ));
         bar.tick();
     };

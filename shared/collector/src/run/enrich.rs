@@ -206,6 +206,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             }
             Stop::NotReady(_) | Stop::Retired(_) | Stop::Broken(_) => return Err(stop),
         };
+        // A page that fails, too, shows whether it is this count or the whole API.
+        begun.is_starved = false;
         begun.failures += 1;
         if begun.failures < MOST_FAILURES {
             return Err(Stop::Failed(error));

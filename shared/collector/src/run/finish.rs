@@ -41,7 +41,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             Err(Stop::Throttled(wish)) => {
                 let until = wish.min(later(self.started, LONGEST_PATIENCE));
                 self.next.not_before_in_utc = Some(until);
-                self.warn(format!("the API asks for patience: no request before {until}"));
+                // Counts take as many hours as our own limit of requests dictates: that is their ordinary course.
+                if self.report.throttled > 0 || self.walk().enriching.is_none() {
+                    self.warn(format!("the API asks for patience: no request before {until}"));
+                }
                 Ok(Status::Throttled)
             }
             Err(Stop::NotReady(why)) => {

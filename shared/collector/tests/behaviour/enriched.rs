@@ -82,6 +82,13 @@ fn a_known_record_is_not_asked_about_again_and_a_changed_one_is() {
 }
 
 #[test]
+fn each_version_of_a_record_on_one_page_has_counts_of_its_own_time() {
+    let mut site = site(&["a"], 2);
+    site.records.push(record("{\"id\":\"a\",\"n\":2}", "2026-11-20T11:30:00Z".parse().unwrap()));
+    assert_eq!(asked(&site.tick()), ["a:a", "a:b", "a:a", "a:b"]);
+}
+
+#[test]
 fn what_is_not_permitted_is_left_out_of_all_records_said_once_a_day_and_asked_for_once_an_invocation() {
     let mut site = site(&["a", "b", "c"], 3);
     site.counting.not_permitted.insert("related_b");

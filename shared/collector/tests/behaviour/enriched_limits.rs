@@ -96,6 +96,38 @@ fn one_request_an_invocation_is_enough_to_get_to_the_end() {
 }
 
 #[test]
+fn an_outage_leaves_no_count_out_even_of_a_record_that_is_counted_before_its_page() {
+    let mut site = site(&["a"], 2);
+    site.turns = Some(Turns::new(&site.clock, 1, 100));
+    site.tick();
+    assert_eq!(site.checkpoint()["enriching"]["is_starved"], true);
+    for _ in 0..6 {
+        site.pass(120);
+        let visit = Visit::with_pages(&[Some(testing::source::PageFault::Fatal)]);
+        site.visit(Visit { counts: vec![Some(CountFault::Fatal)], ..visit }).failure();
+    }
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        site.pass(120);
+        sent.extend(arrived(&site.tick()));
+    }
+    assert_eq!(sent, ["a:ab"]);
+}
+
+#[test]
+fn a_count_that_always_fails_holds_nobody_up_even_with_one_request_an_invocation() {
+    let mut site = site(&["a", "b"], 2);
+    site.counting.failing.insert(("a".to_owned(), "related_a"));
+    site.turns = Some(Turns::new(&site.clock, 1, 100));
+    let mut sent = Vec::new();
+    for _ in 0..20 {
+        sent.extend(arrived(&site.tick()));
+        site.pass(120);
+    }
+    assert_eq!(sent, ["a:b", "b:ab"]);
+}
+
+#[test]
 fn pages_that_come_in_any_order_go_on_with_the_record_at_hand() {
     use testing::source::PageFault::Reversed;
     let mut site = site(&["a", "b", "c"], 2);
@@ -138,6 +170,28 @@ fn what_is_ready_does_not_wait_for_an_api_that_takes_its_time_or_asks_for_patien
         let waited = site.now().duration_since(NOON.parse().unwrap());
         assert!(waited <= SignedDuration::from_secs(30), "the first one waited for {waited:#}");
     }
+}
+
+#[test]
+fn answers_of_some_seconds_each_are_not_cut_short_for_the_batch_and_batches_are_young() {
+    for seconds in [1, 3, 7, 9] {
+        let mut site = site(&["a", "b", "c", "d", "e", "f"], 2);
+        site.patience = 900;
+        let seen =
+            site.visit(Visit { counts: vec![Some(CountFault::Slow(seconds)); 100], ..Visit::forced() });
+        assert_eq!((seen.status(), asked(&seen).len()), (Status::UpToDate, 12), "{seconds} seconds");
+        let largest = seen.connections.iter().map(|it| it.records().count()).max().unwrap();
+        assert!((largest as i64 - 1) * 2 * seconds <= 30, "{largest} records of {seconds} seconds a count");
+    }
+}
+
+#[test]
+fn a_turn_that_comes_after_the_invocation_is_not_called_a_wish_of_the_api() {
+    let mut site = site(&["a"], 3);
+    site.turns = Some(Turns::new(&site.clock, 2, 200));
+    let seen = site.tick();
+    assert_eq!((seen.status(), asked(&seen).len()), (Status::Throttled, 1));
+    assert!(!seen.warnings().contains("asks for patience"), "{}", seen.warnings());
 }
 
 #[test]

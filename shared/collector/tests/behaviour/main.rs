@@ -36,6 +36,7 @@ mod retired;
 mod snapshots;
 mod start;
 mod stored;
+mod stored_enriched;
 mod stored_versions;
 mod story;
 mod unfinished;
