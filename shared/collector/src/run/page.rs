@@ -211,10 +211,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// gives is met again with the next snapshot, which may be long in coming, and begins when the last one is complete.
     fn remembered_for(&self) -> SignedDuration {
         let retention = self.settings.service.window.retention;
-        if !self.is_snapshot_at_hand() {
-            return retention;
-        }
-        let two_periods = self.period_at_hand().checked_mul(2).unwrap_or(SignedDuration::MAX);
+        let Some(period) = self.longest_period_of_snapshots() else { return retention };
+        let two_periods = period.checked_mul(2).unwrap_or(SignedDuration::MAX);
         let slowest = if self.settings.enrichments.is_empty() { retention } else { SLOWEST_SNAPSHOT };
         retention.max(two_periods).max(slowest)
     }
