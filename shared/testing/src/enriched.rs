@@ -102,6 +102,8 @@ pub struct Counting {
     pub refused: BTreeSet<(String, &'static str)>,
     /// What fails each time, by id and member.
     pub failing: BTreeSet<(String, &'static str)>,
+    /// The API's words end so.
+    pub says: String,
     /// What was asked for so far, as id and member.
     pub asked: Vec<(String, &'static str)>,
 }
@@ -116,7 +118,9 @@ impl Counting {
     ) -> Result<Related, SourceError> {
         let (id, member) = (request.id.clone(), request.enrichment.member);
         self.asked.push((id.clone(), member));
-        let failure = || Err(SourceError::Fatal(Error::new(ErrorType::ApiError, 498, "498 scripted")));
+        let scripted = |words: &str| format!("{words}{}", self.says);
+        let failure =
+            || Err(SourceError::Fatal(Error::new(ErrorType::ApiError, 498, scripted("498 scripted"))));
         match self.faults.pop_front().flatten() {
             Some(CountFault::Throttled(seconds)) => {
                 return Err(SourceError::Throttled { until: now + SignedDuration::from_secs(seconds) });
@@ -134,10 +138,10 @@ impl Counting {
             None => {}
         }
         if self.not_permitted.contains(member) {
-            return Ok(Related::NotPermitted("Related.Read.All is missing".to_owned()));
+            return Ok(Related::NotPermitted(scripted("Related.Read.All is missing")));
         }
         if self.refused.contains(&(id.clone(), member)) {
-            return Ok(Related::Refused("400 scripted".to_owned()));
+            return Ok(Related::Refused(scripted("400 scripted")));
         }
         if self.failing.contains(&(id.clone(), member)) {
             return failure();

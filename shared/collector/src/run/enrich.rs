@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::error::Error;
 use crate::obfuscate::obfuscate;
 use crate::outlook::Matter;
 use crate::ports::{Related, RelatedRequest, Sink, Source, SourceError, StateStore};
@@ -168,7 +169,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                     _ => false,
                 };
             if !is_for_the_batch {
-                return answer.map_err(|refused| self.stop_for(refused));
+                return self.without_masked_id(answer.map_err(|refused| self.stop_for(refused)), id);
             }
             self.ship().await?;
         }
@@ -222,19 +223,36 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
 
     /// As much of an id as tells the record to an operator, masked as in the record itself.
     fn shown_id(&self, id: &str) -> String {
-        let path = self.settings.service.id;
-        let record = path.iter().rev().fold(Value::from(id), |inner, name| json!({*name: inner}));
-        let masked = obfuscate(record.to_string().as_bytes(), &self.settings.obfuscation);
-        let sent = match masked {
-            Ok(None) => record,
-            Ok(Some(text)) => serde_json::from_slice(&text).unwrap_or_default(),
-            Err(_) => Value::Null,
-        };
-        let shown = path.iter().try_fold(&sent, |inner, name| inner.get(name)).and_then(Value::as_str);
-        let mut characters =
-            shown.unwrap_or("with a masked id").chars().filter(|letter| !letter.is_control());
+        let sent = self.masked_id(id).unwrap_or_else(|| id.to_owned());
+        let mut characters = sent.chars().filter(|letter| !letter.is_control());
         let start: String = characters.by_ref().take(SHOWN_OF_ID).collect();
         if characters.next().is_some() { format!("{start}…") } else { start }
+    }
+
+    /// What stands for the id in what is sent; `None` where it is sent as it is.
+    fn masked_id(&self, id: &str) -> Option<String> {
+        let path = self.settings.service.id;
+        let record = path.iter().rev().fold(Value::from(id), |inner, name| json!({*name: inner}));
+        let masked: Value = match obfuscate(record.to_string().as_bytes(), &self.settings.obfuscation) {
+            Ok(text) => serde_json::from_slice(&text?).unwrap_or_default(),
+            Err(_) => Value::Null,
+        };
+        let shown = path.iter().try_fold(&masked, |inner, name| inner.get(name)).and_then(Value::as_str);
+        Some(shown.unwrap_or("with a masked id").to_owned())
+    }
+
+    /// The API may name the record in what it says of it.
+    fn without_masked_id(&self, answer: Result<Related, Stop>, id: &str) -> Result<Related, Stop> {
+        let words = |text: String| match self.masked_id(id) {
+            Some(masked) => text.replace(id, &masked),
+            None => text,
+        };
+        match answer {
+            Ok(Related::NotPermitted(why)) => Ok(Related::NotPermitted(words(why))),
+            Ok(Related::Refused(why)) => Ok(Related::Refused(words(why))),
+            Err(Stop::Failed(error)) => Err(Stop::Failed(Error { message: words(error.message), ..error })),
+            other => other,
+        }
     }
 }
 

@@ -72,8 +72,9 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     /// The windows of one query. After an end that ends the invocation it is still the one at hand.
     async fn turn(&mut self, index: usize, is_first: bool) -> Result<(), Stop> {
         self.course = Course::Query(index);
-        let started = self.started;
+        let (started, oldest) = (self.started, self.oldest_to_ask(self.started));
         let Some(hunt) = self.hunts.get_mut(index) else { return Ok(()) };
+        hunt.next.forget_what_is_ahead(started, oldest);
         let last_turn = hunt.next.last_pull_in_utc.replace(started);
         hunt.next.last_error = None;
         self.narrowed =
@@ -153,7 +154,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     }
 
     /// The first failure is the answer; what follows it is told as well.
-    fn note_failure(&mut self, first: Option<Error>, error: Error) -> Option<Error> {
+    pub(super) fn note_failure(&mut self, first: Option<Error>, error: Error) -> Option<Error> {
         if first.is_some() {
             self.warn(error.to_string());
         }
@@ -161,7 +162,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     }
 
     /// A failure that does not become the answer, because something else ends the invocation.
-    fn tell_failure(&mut self, failure: Option<Error>) {
+    pub(super) fn tell_failure(&mut self, failure: Option<Error>) {
         if let Some(error) = failure {
             let message = error.to_string();
             // The query at hand is another one.
@@ -207,6 +208,16 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     /// Time between two pulls of what is at hand.
     pub(super) fn period_at_hand(&self) -> SignedDuration {
         self.query_at_hand().map_or(self.settings.request_period, |query| query.period)
+    }
+
+    /// Time between two pulls of the snapshot that is taken least often. A commit may hold rows of several queries, so it
+    /// counts for all of them.
+    pub(super) fn longest_period_of_snapshots(&self) -> Option<SignedDuration> {
+        if self.settings.service.query.is_hunting() {
+            let snapshots = self.settings.queries.iter().filter(|query| query.span == QuerySpan::Whole);
+            return snapshots.map(|query| query.period).max();
+        }
+        self.settings.service.query.is_snapshot().then_some(self.settings.request_period)
     }
 
     /// The next window of a query: from where its last cycle ended, less the look-back, and as far back as its range.

@@ -272,16 +272,32 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
     /// alone.
     async fn pull_all(&mut self, backfills: Vec<Open>) -> Result<(), Stop> {
         self.log_in().await.map_err(|refused| self.stop_for(refused))?;
-        let mut failure_of_old = None;
+        let mut first_failure = None;
+        let end = self.pull_each(backfills, &mut first_failure).await;
+        match (end, first_failure) {
+            (Ok(()), Some(error)) => Err(Stop::Failed(error)),
+            (end, failure) => {
+                self.tell_failure(failure);
+                end
+            }
+        }
+    }
+
+    /// The same, as far as it goes. A failure that does not keep what comes behind it waiting is noted.
+    async fn pull_each(
+        &mut self,
+        backfills: Vec<Open>,
+        first_failure: &mut Option<Error>,
+    ) -> Result<(), Stop> {
         if self.is_live() {
             match self.retry_what_expires_soon().await {
                 // What old content is refused for need not be true of newer content, which does not wait for it.
-                Err(Stop::Failed(error)) => failure_of_old = Some(error),
+                Err(Stop::Failed(error)) => *first_failure = Some(error),
                 end => end?,
             }
             if self.settings.service.query.is_hunting() {
                 match self.hunt().await {
-                    Err(Stop::Failed(error)) => failure_of_old = failure_of_old.or(Some(error)),
+                    Err(Stop::Failed(error)) => *first_failure = Some(error),
                     end => end?,
                 }
             } else {
@@ -289,7 +305,9 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             }
             // Nor need backfills wait for what hours that were read before are refused for.
             match self.sweep(!backfills.is_empty()).await {
-                Err(Stop::Failed(error)) => failure_of_old = failure_of_old.or(Some(error)),
+                Err(Stop::Failed(error)) => {
+                    *first_failure = self.note_failure(first_failure.take(), error);
+                }
                 end => end?,
             }
         }
@@ -298,7 +316,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             self.pull_backfill().await?;
             self.close_backfill().await?;
         }
-        failure_of_old.map_or(Ok(()), |error| Err(Stop::Failed(error)))
+        Ok(())
     }
 
     /// One window after another, until there is none left.

@@ -1,6 +1,6 @@
 //! Records as they come: which of them are new, and what is sent of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -40,11 +40,28 @@ const SLOWEST_SNAPSHOT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A record over this many bytes is worth a line in the log.
 const LARGE_RECORD_BYTES: usize = 1024 * 1024;
 
+/// Records of one list that have the same id and not the same content are no versions of each other: if they were, each
+/// would be new again whenever the page is read again, and a page that takes many invocations would have no end.
+fn tell_namesakes_apart(entries: &mut [Entry]) {
+    let mut first: HashMap<Bucket, u64> = HashMap::with_capacity(entries.len());
+    let shared: BTreeSet<Bucket> = entries
+        .iter()
+        .filter(|entry| *first.entry(entry.bucket).or_insert(entry.hash) != entry.hash)
+        .map(|entry| entry.bucket)
+        .collect();
+    for entry in entries.iter_mut().filter(|entry| shared.contains(&entry.bucket)) {
+        entry.bucket = Bucket::Version(entry.hash);
+    }
+}
+
 impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// Drops what was delivered before and puts the rest into the open batch, which is sent whenever it is full.
     pub(super) async fn take_records(&mut self, records: &[Bytes]) -> Result<(), Stop> {
         let wanted = paths(self.settings);
         let mut entries: Vec<Entry> = records.iter().map(|record| self.entry(record, &wanted)).collect();
+        if self.is_snapshot_at_hand() {
+            tell_namesakes_apart(&mut entries);
+        }
         let places: Vec<(Bucket, u64)> = entries.iter().map(|entry| (entry.bucket, entry.hash)).collect();
         self.load_memory(&places).await?;
         let mut order: Vec<(&Bytes, &mut Entry)> = records.iter().zip(&mut entries).collect();
@@ -211,10 +228,8 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// gives is met again with the next snapshot, which may be long in coming, and begins when the last one is complete.
     fn remembered_for(&self) -> SignedDuration {
         let retention = self.settings.service.window.retention;
-        if !self.is_snapshot_at_hand() {
-            return retention;
-        }
-        let two_periods = self.period_at_hand().checked_mul(2).unwrap_or(SignedDuration::MAX);
+        let Some(period) = self.longest_period_of_snapshots() else { return retention };
+        let two_periods = period.checked_mul(2).unwrap_or(SignedDuration::MAX);
         let slowest = if self.settings.enrichments.is_empty() { retention } else { SLOWEST_SNAPSHOT };
         retention.max(two_periods).max(slowest)
     }

@@ -24,8 +24,10 @@ use super::{Run, proof};
 pub const QUERY_PREFIX: &str = "query#";
 /// No such key sorts behind this one, whatever characters its name has.
 const BEHIND_QUERIES: &str = "query$";
-/// A row is kept for so long after it was written last: longer than the API keeps anything that it could lead to.
-const KEPT: SignedDuration = SignedDuration::from_hours(62 * 24);
+/// A row is kept for so long after it was written last. A query whose row is gone begins anew, near the present, and nobody
+/// is told of what it missed; so a service may be off for a year.
+const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
+
 /// Where a query stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryPlace {
@@ -97,6 +99,22 @@ impl QueryPlace {
     /// A turn from after now was noted by a clock that was wrong.
     pub(super) fn last_turn(&self, now: Timestamp) -> Option<Timestamp> {
         self.last_pull_in_utc.filter(|last| *last <= now)
+    }
+
+    /// What was noted of instants from after now was noted by a clock that was wrong, and says nothing of what came since it
+    /// was put right. What was read for certain ends with the newest row, or where the window at hand begins.
+    pub(super) fn forget_what_is_ahead(&mut self, now: Timestamp, oldest: Timestamp) {
+        let noted = [self.complete_to_in_utc, self.fresh_since_in_utc, self.walk.cursor, self.walk.window_to];
+        if noted.into_iter().flatten().all(|instant| instant <= now) {
+            return;
+        }
+        let past = |instant: Option<Timestamp>| instant.filter(|it| *it <= now);
+        self.start_time_in_utc = past(self.start_time_in_utc);
+        let newest = past(self.last_event_time_in_utc).or(self.start_time_in_utc);
+        let read_to = newest.map(|instant| self.walk.window_from.map_or(instant, |from| from.min(instant)));
+        self.complete_to_in_utc = read_to.map(|instant| instant.max(oldest));
+        self.fresh_since_in_utc = None;
+        self.walk = Walk::default();
     }
 
     /// Everything up to then was read; nothing yet of one that is at its first window.

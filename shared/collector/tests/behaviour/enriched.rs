@@ -137,6 +137,31 @@ fn an_id_that_is_masked_in_what_is_sent_is_masked_in_warnings() {
 }
 
 #[test]
+fn a_masked_id_is_masked_in_what_the_api_says_of_its_record() {
+    let rule = json!({"name": ["id"], "value": "****"});
+    for how in 0..3 {
+        let mut site = site(&["secret"], 1);
+        site.settings.obfuscation = vec![Rule::parse(&rule, "obfuscation_data[0]").unwrap()];
+        site.counting.says = " of secret".to_owned();
+        let about = ("secret".to_owned(), "related_a");
+        match how {
+            0 => _ = site.counting.refused.insert(about),
+            1 => _ = site.counting.not_permitted.insert("related_a"),
+            _ => _ = site.counting.failing.insert(about),
+        }
+        for _ in 0..3 {
+            let seen = site.visit(Visit::forced());
+            let told = format!("{:?}", seen.outcome);
+            assert!(!told.contains("secret"), "{told}");
+            assert!(told.contains("of ****") || arrived(&seen).is_empty(), "{told}");
+            site.pass(60);
+        }
+        let stored = format!("{:?}", site.checkpoint().get("last_error"));
+        assert!(!stored.contains("secret"), "{stored}");
+    }
+}
+
+#[test]
 fn a_count_that_fails_in_three_invocations_in_a_row_is_left_out_and_the_others_go_on() {
     let mut site = site(&["a", "b"], 3);
     site.counting.failing.insert(("a".to_owned(), "related_b"));

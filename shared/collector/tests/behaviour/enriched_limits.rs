@@ -273,3 +273,22 @@ fn a_list_that_takes_longer_than_its_period_and_the_retention_is_read_to_its_end
     }
     assert_eq!(site.arrived().values().max(), Some(&1));
 }
+
+#[test]
+fn a_page_that_names_ids_twice_is_read_to_its_end_and_each_of_its_lines_comes_once() {
+    let mut site = Site::new(NOON);
+    site.settings = counted_inventory_settings(SnapshotMode::Changes, 2);
+    let twice = |id: &str| [line(id, "one"), line(id, "other")];
+    site.records = ["a", "b", "c", "d"].into_iter().flat_map(twice).chain([line("e", "one")]).collect();
+    site.turns = Some(Turns::new(&site.clock, 5, 100));
+    for _ in 0..20 {
+        site.new_process();
+        site.visit(Visit::default());
+        site.pass(120);
+    }
+    let arrived = site.arrived();
+    assert_eq!((arrived["a"], arrived["d"], arrived["e"]), (2, 2, 1), "{arrived:?}");
+    assert_eq!(site.checkpoint().get("window_from_in_utc"), None);
+    site.pass(86_400);
+    assert_eq!(site.visit(Visit::default()).outcome.report.delivered, 0, "all of them are known");
+}

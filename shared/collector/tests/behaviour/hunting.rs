@@ -258,7 +258,7 @@ fn a_query_that_is_new_or_renamed_begins_anew_and_one_that_is_gone_leaves_its_ro
     let rows = site.rows_of("query#");
     assert_eq!(rows.len(), 2);
     let days = |row: &collector::ports::Row| (row.expires_at.unwrap() - at(NOON).as_second()) / 86_400;
-    assert!(rows.iter().all(|row| days(row) == 62), "{rows:?}");
+    assert!(rows.iter().all(|row| days(row) == 400), "{rows:?}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod feed_state;
 mod feeds;
 mod flattening;
 mod hunting;
+mod hunting_at_worst;
 mod hunting_backfill;
 mod hunting_crash;
 mod hunting_stored;
