@@ -75,14 +75,15 @@ impl Counts {
         }
     }
 
-    /// The URL, in words and to be asked; none for an id that a URL would take for a step upwards.
+    /// The URL, in words and to be asked; none for an id that a URL would take for a step upwards. Words do not show the
+    /// id: it may be one that is masked.
     fn address(&self, request: &RelatedRequest) -> Option<(String, Url)> {
         if matches!(request.id.as_str(), "" | "." | "..") {
             return None;
         }
+        let endpoint = format!("{}{}", self.base_url, request.enrichment.path);
         let path = request.enrichment.path.replace("{id}", &encode_segment(&request.id));
-        let endpoint = format!("{}{path}", self.base_url);
-        let url = Url::parse(&endpoint).ok()?;
+        let url = Url::parse(&format!("{}{path}", self.base_url)).ok()?;
         Some((endpoint, url))
     }
 

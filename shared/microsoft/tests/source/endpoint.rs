@@ -228,6 +228,9 @@ async fn a_list_that_is_not_there_is_empty_where_the_api_says_so() {
         Reply::new(404, &[], ""),
         Reply::new(404, &[], NO_MACHINES),
         Reply::error(404, "NotFound", "No recent machines"),
+        Reply::error(404, "notFound", "No recent machines"),
+        Reply::new(404, &[], r#"{"value":[]}"#),
+        Reply::new(404, &[], "{}"),
     ];
     for service in [&ALERTS, &MACHINES] {
         for reply in absent.clone() {
@@ -235,7 +238,11 @@ async fn a_list_that_is_not_there_is_empty_where_the_api_says_so() {
             let page = stage.page(None).await.unwrap();
             assert_eq!((page.records.len(), page.next), (0, None));
         }
-        for body in ["<html>not found</html>", r#"{"error":{"code":"Other","message":"m","target":"c-1"}}"#] {
+        for body in [
+            "<html>not found</html>",
+            r#"{"statusCode":404,"message":"Resource not found (request id c-1)"}"#,
+            r#"{"error":{"code":"Other","message":"m","target":"c-1"}}"#,
+        ] {
             let mut stage = Stage::of(service, [Reply::new(404, &[], body)]).await;
             let error = fatal(stage.page(None).await);
             assert_eq!((error.error_type.as_str(), error.code), ("SetupError", 102), "{body}");
