@@ -13,14 +13,14 @@ mod recommendations;
 mod software;
 mod vulnerabilities;
 
-use collector::service::{Cloud, Family, Older, Period, Query, Rate, SameBy, Service, WindowRule};
+use collector::service::{Cloud, Family, Older, Period, Places, Query, Rate, SameBy, Service, WindowRule};
 use jiff::SignedDuration;
 
 /// Alerts, inventory and hunting of Defender for Endpoint.
 pub static DEFENDER: Family = Family {
     input: "microsoft_defender_endpoint",
     aliases: &[],
-    older: Older::NONE,
+    older: Older { places: Places::Anywhere, ..Older::NONE },
     clouds: CLOUDS,
     services: &[
         &alerts::SERVICE,

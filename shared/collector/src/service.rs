@@ -30,11 +30,22 @@ pub struct Older {
     pub tags: &'static [(&'static str, &'static str)],
     /// Services that are a part of one of today's.
     pub parts: &'static [Part],
+    /// Where a setting of the services may stand.
+    pub places: Places,
+}
+
+/// Where documents have what is a setting of a service: its start and its tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Places {
+    /// In the service alone.
+    Services,
+    /// In the input or its credentials, too: meant for every service that has none of its own.
+    Anywhere,
 }
 
 impl Older {
     /// Of a family whose documents never had other words.
-    pub const NONE: Self = Self { tags: &[], parts: &[] };
+    pub const NONE: Self = Self { tags: &[], parts: &[], places: Places::Services };
 }
 
 /// A service of version 1.x that is a part of one of today's: the records in whose list `member` there is `value`.

@@ -65,9 +65,9 @@ impl Complaint {
         self.request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
     }
 
-    /// True if there was no body at all.
-    pub(crate) fn is_of_no_body(&self) -> bool {
-        self.code.is_empty() && self.message == NO_BODY
+    /// True if there was no body at all, or JSON without a code and a word.
+    pub(crate) fn is_wordless(&self) -> bool {
+        self.code.is_empty() && (self.message.is_empty() || self.message == NO_BODY)
     }
 
     /// True if code or message contain the words, whatever their case.

@@ -27,6 +27,9 @@ const NO_DIRECTORY_ACCESS: &str = "Authentication_ApplicationHasNoDirectoryReadA
 /// Words for an endpoint that a cloud does not have.
 const NO_SEGMENT: &str = "resource not found for the segment";
 
+/// Codes for what is not there, or for a list of none.
+const NOTHING_THERE: [&str; 2] = ["NotFound", "ResourceNotFound"];
+
 /// Words of a refused page link.
 const LINK_WORDS: &[&str] = &["skip token", "skiptoken", "expiredpagetoken", "page token"];
 
@@ -209,8 +212,8 @@ impl Failure {
     pub(crate) fn says_nothing_is_there(&self) -> bool {
         let complaint = &self.complaint;
         self.status == Some(404)
-            && (matches!(complaint.code.as_str(), "NotFound" | "ResourceNotFound")
-                || complaint.is_of_no_body())
+            && (NOTHING_THERE.iter().any(|code| code.eq_ignore_ascii_case(&complaint.code))
+                || complaint.is_wordless())
     }
 
     /// What happened, as the end of a sentence.

@@ -13,3 +13,4 @@ mod queries;
 mod refused;
 mod shared;
 mod snapshot;
+mod spread;

@@ -84,7 +84,7 @@ impl PageAddress {
     pub(crate) fn may_expire(&self) -> bool {
         match &self.place {
             Place::Trail(_) => true,
-            Place::Slices(_) => false,
+            Place::Slices(slices) => slices.is_linked(),
             Place::Rows(rows) => rows.asked_by == AskedBy::Link,
         }
     }
@@ -159,7 +159,10 @@ impl ODataQuery {
         match self.plan {
             Plan::Window { paging: Paging::Slices, .. } => {
                 let left = link.and_then(Slices::read).unwrap_or_else(|| Slices::of(window));
-                let url = self.asked_page(left.slice(), left.skip(), now)?;
+                let url = match link.filter(|_| left.is_linked()) {
+                    Some(stored) => self.host.apply(bare(stored))?,
+                    None => self.asked_page(left.slice(), left.skip(), now)?,
+                };
                 Ok(PageAddress { url, place: Place::Slices(left) })
             }
             Plan::Rows { .. } => {
@@ -204,15 +207,21 @@ impl ODataQuery {
                     Some(_) => slices::ApiLink::Given,
                     None => slices::ApiLink::None,
                 };
-                let step = left.step(&page.records, link);
+                let step = left.step(&page.records, link, self.bounds_in(left.slice(), &page));
+                let next = match (step.next, page.next) {
+                    (Some(next), Some(given)) if next.is_linked() => {
+                        Some(next.mark(self.host.apply(&given)?.as_str()))
+                    }
+                    (next, _) => next.map(|next| next.mark(&self.endpoint)),
+                };
                 page.records.drain(..step.known_rows);
-                page.next = step.next.map(|next| next.mark(&self.endpoint));
+                page.next = next;
                 Ok(page)
             }
             Place::Rows(rows) => {
                 let given = page.next.as_deref().map(|link| self.host.apply(link)).transpose()?;
                 let asked_by = if given.is_some() { AskedBy::Link } else { AskedBy::Number };
-                let next = rows.step(&page.records, asked_by).map_err(|SamePage| {
+                let next = rows.step(&page.records, asked_by, self.page_size()).map_err(|SamePage| {
                     BadLink("the pages go in a circle: the same page came twice".to_owned())
                 })?;
                 let link = given.as_ref().map_or(self.endpoint.as_str(), Url::as_str);
@@ -240,7 +249,7 @@ impl ODataQuery {
     pub(crate) fn identity<'a>(&self, link: &'a str) -> &'a str {
         match self.plan {
             // The same link is the same page, however many rows came before.
-            Plan::Rows { .. } if Rows::read(link).1.asked_by == AskedBy::Link => Rows::read(link).0,
+            Plan::Rows { .. } if Rows::read(link).1.asked_by == AskedBy::Link => bare(link),
             _ => link,
         }
     }
@@ -340,8 +349,31 @@ impl ODataQuery {
         }
     }
 
+    /// The rows that a page of a list has at the most, as far as it is told.
+    fn page_size(&self) -> u32 {
+        match self.plan {
+            Plan::Rows { page_size } => page_size,
+            _ => u32::MAX,
+        }
+    }
+
     fn times(&self, page: &Collection) -> impl Iterator<Item = Option<Timestamp>> {
         page.records.iter().map(|record| event_time(record, self.time))
+    }
+
+    /// What the rows of a page show of a slice's ends. A record may have changed since it was chosen, but not most of them.
+    fn bounds_in(&self, slice: Window, page: &Collection) -> slices::SliceBounds {
+        let tolerance = SignedDuration::from_secs(1);
+        let is_outside = |time: &Option<Timestamp>| {
+            time.is_none_or(|time| {
+                slice.from.duration_since(time) > tolerance || time.duration_since(slice.to) > tolerance
+            })
+        };
+        let outside = self.times(page).filter(is_outside).count();
+        match outside * 2 > page.records.len() {
+            true => slices::SliceBounds::Ignored,
+            false => slices::SliceBounds::Heeded,
+        }
     }
 
     fn time_path(&self) -> String {
@@ -394,6 +426,11 @@ pub(crate) fn read_collection(body: &Bytes) -> Result<Collection, Flaw> {
     };
     let records = values.into_iter().map(|record| body.slice_ref(record.get().as_bytes())).collect();
     Ok(Collection { records, next: parsed.next_link.filter(|link| !link.is_empty()) })
+}
+
+/// A stored link without its fragment.
+fn bare(stored: &str) -> &str {
+    stored.split_once('#').map_or(stored, |(bare, _)| bare)
 }
 
 fn base(settings: &Settings) -> Result<Url, Error> {

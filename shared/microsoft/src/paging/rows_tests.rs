@@ -12,16 +12,16 @@ fn rows(names: &[u32]) -> Vec<Bytes> {
 fn the_next_page_begins_a_hundredth_before_the_end_of_the_one_that_came() {
     for (came, next) in [(1, 1), (99, 99), (100, 99), (399, 396), (4_000, 3_960)] {
         let page = rows(&(0..came).collect::<Vec<_>>());
-        let step = Rows { skip: 10_000, ..Rows::START }.step(&page, AskedBy::Number).unwrap().unwrap();
+        let step = Rows { skip: 10_000, ..Rows::START }.step(&page, AskedBy::Number, 4_000).unwrap().unwrap();
         assert_eq!(step.skip, 10_000 + next, "{came}");
         assert_eq!(step.asked_by, AskedBy::Number);
     }
-    assert_eq!(Rows::START.step(&[], AskedBy::Number), Ok(None));
+    assert_eq!(Rows::START.step(&[], AskedBy::Number, 4_000), Ok(None));
 }
 
 #[test]
 fn what_is_known_comes_back_from_the_link() {
-    let known = Rows::START.step(&rows(&[1, 2]), AskedBy::Link).unwrap().unwrap();
+    let known = Rows::START.step(&rows(&[1, 2]), AskedBy::Link, 2).unwrap().unwrap();
     for rows in [Rows::START, known, Rows { asked_by: AskedBy::Number, ..known }] {
         let marked = rows.mark("https://x.example/a?$skip=1#other");
         assert_eq!(Rows::read(&marked), ("https://x.example/a?$skip=1", rows), "{marked}");
@@ -31,12 +31,26 @@ fn what_is_known_comes_back_from_the_link() {
 }
 
 #[test]
-fn the_same_page_again_is_a_circle_but_an_empty_one_behind_a_link_is_not() {
-    let first = Rows::START.step(&rows(&[1, 2]), AskedBy::Number).unwrap().unwrap();
-    assert_eq!(first.step(&rows(&[1, 2]), AskedBy::Number), Err(SamePage));
-    assert!(first.step(&rows(&[2, 1]), AskedBy::Number).is_ok());
-    let empty = first.step(&[], AskedBy::Link).unwrap().unwrap();
-    assert_eq!((empty.skip, empty.step(&rows(&[1, 2]), AskedBy::Link)), (2, Err(SamePage)));
+fn a_full_page_again_is_a_circle_but_an_empty_one_behind_a_link_is_not() {
+    let first = Rows::START.step(&rows(&[1, 2]), AskedBy::Number, 2).unwrap().unwrap();
+    assert_eq!(first.step(&rows(&[1, 2]), AskedBy::Number, 2), Err(SamePage));
+    assert!(first.step(&rows(&[2, 1]), AskedBy::Number, 2).is_ok());
+    let linked = Rows::START.step(&rows(&[1, 2]), AskedBy::Link, 2).unwrap().unwrap();
+    let empty = linked.step(&[], AskedBy::Link, 2).unwrap().unwrap();
+    assert_eq!((empty.skip, empty.step(&rows(&[1, 2]), AskedBy::Link, 2)), (2, Err(SamePage)));
+}
+
+#[test]
+fn a_server_that_knows_links_or_nothing_in_place_of_skip_gives_its_whole_list_once() {
+    // A list that is not full, whatever is skipped.
+    let first = Rows::START.step(&rows(&[1, 2]), AskedBy::Number, 3).unwrap().unwrap();
+    assert_eq!(first.step(&rows(&[1, 2]), AskedBy::Number, 3), Ok(None));
+    // Two pages by a link, then the first one again, whether with its link or without.
+    let linked = Rows::START.step(&rows(&[1, 2]), AskedBy::Link, 2).unwrap().unwrap();
+    let behind = linked.step(&rows(&[3]), AskedBy::Number, 2).unwrap().unwrap();
+    for asked_by in [AskedBy::Link, AskedBy::Number] {
+        assert_eq!(behind.step(&rows(&[1, 2]), asked_by, 2), Ok(None));
+    }
 }
 
 proptest! {
@@ -58,7 +72,7 @@ proptest! {
             let asked_by = if has_link { AskedBy::Link } else { AskedBy::Number };
             requests += 1;
             prop_assert!(requests <= 2 * length + 2, "the walk has no end");
-            match place.step(&rows(page), asked_by).unwrap() {
+            match place.step(&rows(page), asked_by, 250).unwrap() {
                 Some(next) => place = next,
                 None => break,
             }
@@ -77,7 +91,7 @@ proptest! {
             let begin = usize::try_from(place.skip).unwrap().min(list.len());
             let page = list[begin..(begin + 200).min(list.len())].to_vec();
             seen.extend(page.iter().copied());
-            match place.step(&rows(&page), AskedBy::Number).unwrap() {
+            match place.step(&rows(&page), AskedBy::Number, 200).unwrap() {
                 Some(next) => place = next,
                 None => break,
             }

@@ -6,6 +6,10 @@
 //! by one. So `$skip` leads back to the last row that was given, the anchor: behind it begins what is new. Where it has
 //! moved, it is followed, and where it is missing, the slice is read again.
 //!
+//! A server may take other ways. One that heeds no `$skip` but gives links has its links followed where halving helps no
+//! more. One whose rows mostly lie outside the slice does not heed its ends: what is left is read row by row then, for
+//! each of ten thousand halves would bring the same rows.
+//!
 //! The stored link holds the ends of the slices that are left, in its fragment, which is never sent. A walk ends: halves
 //! get shorter, rows more, and a slice is read again only a few times.
 
@@ -32,6 +36,16 @@ pub(crate) struct Slices {
     place: Place,
     /// How often an anchor was not where it should be in the slice at hand.
     repeats: u8,
+    bounds: SliceBounds,
+}
+
+/// Whether the API gives what lies in a slice, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SliceBounds {
+    /// As far as is known.
+    Heeded,
+    /// It gave what lies elsewhere.
+    Ignored,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +54,10 @@ enum Place {
     Start,
     /// Where the last row that was given should be, known by the hash of its text.
     Anchor { skip: u64, hash: u64 },
-    /// Behind so many rows.
-    Behind { skip: u64 },
+    /// Behind so many rows; the last one that was given is known by the hash of its text, where there is one to know.
+    Behind { skip: u64, last: Option<u64> },
+    /// Where a link of the API leads to.
+    Link,
 }
 
 /// Whether the API gave a link.
@@ -66,7 +82,13 @@ impl Slices {
     /// The whole window.
     pub(crate) fn of(window: Window) -> Self {
         let from = window.from.as_second();
-        Self { from, lengths: vec![window.to.as_second() - from], place: Place::Start, repeats: 0 }
+        Self {
+            from,
+            lengths: vec![window.to.as_second() - from],
+            place: Place::Start,
+            repeats: 0,
+            bounds: SliceBounds::Heeded,
+        }
     }
 
     /// The slice that is asked for.
@@ -78,22 +100,32 @@ impl Slices {
     /// The rows of it that are passed over.
     pub(crate) fn skip(&self) -> u64 {
         match self.place {
-            Place::Start => 0,
-            Place::Anchor { skip, .. } | Place::Behind { skip } => skip,
+            Place::Start | Place::Link => 0,
+            Place::Anchor { skip, .. } | Place::Behind { skip, .. } => skip,
         }
     }
 
+    /// Whether a link of the API leads here, and not the slice.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.place == Place::Link
+    }
+
     /// What a page with these rows means.
-    pub(crate) fn step(&self, rows: &[Bytes], link: ApiLink) -> Step {
+    pub(crate) fn step(&self, rows: &[Bytes], link: ApiLink, bounds: SliceBounds) -> Step {
+        if bounds == SliceBounds::Ignored && self.bounds == SliceBounds::Heeded {
+            return self.in_one().step(rows, link, bounds);
+        }
         let known_rows = match self.place {
-            Place::Anchor { hash, .. } => {
+            Place::Anchor { hash, .. } | Place::Behind { last: Some(hash), .. } => {
                 rows.iter().position(|row| digest(row) == hash).map_or(0, |anchor| anchor + 1)
             }
-            Place::Start | Place::Behind { .. } => 0,
+            Place::Start | Place::Behind { last: None, .. } | Place::Link => 0,
         };
         let next = if let Some(moved) = self.moved_anchor(rows.len(), known_rows, link) {
             Some(moved)
-        } else if self.length() > SHORTEST {
+        } else if self.place == Place::Link {
+            self.behind_link(link)
+        } else if self.length() > SHORTEST && self.bounds == SliceBounds::Heeded {
             self.behind_part(rows.len(), known_rows, link, rows.last())
         } else {
             self.behind_rows(rows.len(), known_rows, link, rows.last())
@@ -112,17 +144,25 @@ impl Slices {
             lengths: left.to_vec(),
             place: Place::Start,
             repeats: 0,
+            bounds: self.bounds,
         })
     }
 
-    /// The link that leads here, stored in place of one of the API's.
-    pub(crate) fn mark(&self, endpoint: &str) -> String {
-        let mut link = format!("{endpoint}#slices={}", self.from);
+    /// The link that leads here: the API's own, or the endpoint in place of one.
+    pub(crate) fn mark(&self, bare_link: &str) -> String {
+        let mut link = format!("{bare_link}#slices={}", self.from);
         self.lengths.iter().for_each(|length| link.push_str(&format!(".{length}")));
         match self.place {
             Place::Start => {}
             Place::Anchor { skip, hash } => link.push_str(&format!("&skip={skip}&last={hash:x}")),
-            Place::Behind { skip } => link.push_str(&format!("&skip={skip}")),
+            Place::Behind { skip, last } => {
+                link.push_str(&format!("&skip={skip}"));
+                last.iter().for_each(|hash| link.push_str(&format!("&behind={hash:x}")));
+            }
+            Place::Link => link.push_str("&by=link"),
+        }
+        if self.bounds == SliceBounds::Ignored {
+            link.push_str("&ends=ignored");
         }
         if self.repeats > 0 {
             link.push_str(&format!("&repeats={}", self.repeats));
@@ -141,15 +181,16 @@ impl Slices {
         let lengths = numbers.collect::<Option<Vec<i64>>>()?;
         let is_sound = !lengths.is_empty() && lengths.iter().all(|length| *length >= 0);
         let number = |name| value(name).map(|(_, text)| text.parse::<u64>().ok());
-        let place = match (number("skip"), value("last")) {
+        let hash = |name| value(name).map(|(_, text)| u64::from_str_radix(text, 16).ok());
+        let place = match (number("skip"), hash("last")) {
+            (None, _) if value("by").is_some() => Place::Link,
             (None, _) => Place::Start,
-            (Some(skip), None) => Place::Behind { skip: skip? },
-            (Some(skip), Some((_, text))) => {
-                Place::Anchor { skip: skip?, hash: u64::from_str_radix(text, 16).ok()? }
-            }
+            (Some(skip), None) => Place::Behind { skip: skip?, last: hash("behind").flatten() },
+            (Some(skip), Some(hash)) => Place::Anchor { skip: skip?, hash: hash? },
         };
         let repeats = u8::try_from(number("repeats").unwrap_or(Some(0))?).ok()?;
-        is_sound.then_some(Self { from, lengths, place, repeats })
+        let bounds = if value("ends").is_some() { SliceBounds::Ignored } else { SliceBounds::Heeded };
+        is_sound.then_some(Self { from, lengths, place, repeats, bounds })
     }
 
     /// The anchor where it is now, if rows have come before it and the page ends with it: it may have been cut there.
@@ -192,13 +233,21 @@ impl Slices {
         if is_lost && self.repeats < MOST_REPEATS {
             return Some(self.again());
         }
-        let Some(last) = last else { return self.without_first() };
-        match (rows > known_rows, link) {
+        match (last.filter(|_| rows > known_rows), link) {
             // Without a way to know whether it moved, what is skipped is at least not skipped twice.
-            (true, _) if is_lost => Some(self.at(Place::Behind { skip: self.reached(rows) })),
-            (true, _) => Some(self.behind(self.skip(), rows, last)),
-            (false, ApiLink::Given) => Some(self.at(Place::Behind { skip: self.reached(rows) })),
-            (false, ApiLink::None) => self.without_first(),
+            (Some(_), _) if is_lost => Some(self.at(Place::Behind { skip: self.reached(rows), last: None })),
+            (Some(last), _) => Some(self.behind(self.skip(), rows, last)),
+            // Nothing new by number, and yet there is more.
+            (None, ApiLink::Given) => Some(self.at(Place::Link)),
+            (None, ApiLink::None) => self.without_first(),
+        }
+    }
+
+    /// Behind a page that a link led to. Where links lead, they lead to the end.
+    fn behind_link(&self, link: ApiLink) -> Option<Self> {
+        match link {
+            ApiLink::Given => Some(self.clone()),
+            ApiLink::None => self.without_first(),
         }
     }
 
@@ -206,7 +255,7 @@ impl Slices {
     fn behind(&self, skip: u64, rows: usize, last: &Bytes) -> Self {
         let reached = skip.saturating_add(rows as u64);
         self.at(match rows {
-            1 => Place::Behind { skip: reached },
+            1 => Place::Behind { skip: reached, last: Some(digest(last)) },
             _ => Place::Anchor { skip: reached.saturating_sub(1), hash: digest(last) },
         })
     }
@@ -223,11 +272,16 @@ impl Slices {
         Self { place: Place::Start, repeats: self.repeats + 1, ..self.clone() }
     }
 
+    /// All that is left as one slice, in which nothing is halved.
+    fn in_one(&self) -> Self {
+        Self { lengths: vec![self.lengths.iter().sum()], bounds: SliceBounds::Ignored, ..self.clone() }
+    }
+
     fn halved(&self) -> Self {
         let first = self.length() / 2;
         let mut lengths = vec![first, self.length() - first];
         lengths.extend(self.lengths.iter().skip(1));
-        Self { from: self.from, lengths, place: Place::Start, repeats: 0 }
+        Self { from: self.from, lengths, place: Place::Start, repeats: 0, bounds: self.bounds }
     }
 
     fn length(&self) -> i64 {

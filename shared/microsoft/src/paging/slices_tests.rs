@@ -102,9 +102,10 @@ impl List {
             requests += 1;
             assert!(requests < 5_000, "the walk has no end");
             let texts: Vec<Bytes> = page.iter().map(Record::text).collect();
-            let step = left.step(&texts, link);
+            let step = left.step(&texts, link, SliceBounds::Heeded);
             seen.extend(page[step.known_rows..].iter().map(|record| record.name));
             let Some(next) = step.next else { return (seen, requests) };
+            assert!(!next.is_linked(), "what is skipped is heeded");
             let stored = next.mark("https://x.example/api/alerts");
             assert!(stored.len() < 500, "{stored}");
             left = Slices::read(&stored).unwrap();
@@ -133,26 +134,26 @@ fn a_window_that_fits_a_page_costs_two_requests_and_an_empty_one_costs_one() {
 #[test]
 fn a_window_that_does_not_fit_is_read_in_halves() {
     let left = Slices::of(window(3_600));
-    let first = left.step(&rows(&["a", "b"]), ApiLink::None).next.unwrap();
+    let first = left.step(&rows(&["a", "b"]), ApiLink::None, SliceBounds::Heeded).next.unwrap();
     assert_eq!((first.slice(), first.skip()), (window(3_600), 1));
-    let step = first.step(&rows(&["b", "c"]), ApiLink::None);
+    let step = first.step(&rows(&["b", "c"]), ApiLink::None, SliceBounds::Heeded);
     let halves = step.next.unwrap();
     assert_eq!((step.known_rows, halves.slice(), halves.skip()), (1, window(1_800), 0));
-    let second = halves.step(&[], ApiLink::None).next.unwrap();
+    let second = halves.step(&[], ApiLink::None, SliceBounds::Heeded).next.unwrap();
     assert_eq!(second.slice(), Window { from: window(1_800).to, to: window(3_600).to });
-    assert_eq!(second.step(&[], ApiLink::None).next, None);
+    assert_eq!(second.step(&[], ApiLink::None, SliceBounds::Heeded).next, None);
     // A link says the same at once.
-    assert_eq!(left.step(&rows(&["a", "b"]), ApiLink::Given).next, Some(halves));
+    assert_eq!(left.step(&rows(&["a", "b"]), ApiLink::Given, SliceBounds::Heeded).next, Some(halves));
 }
 
 #[test]
 fn a_second_is_read_on_by_rows() {
     let left = Slices::of(window(1));
-    let first = left.step(&rows(&["a", "b"]), ApiLink::Given).next.unwrap();
-    let step = first.step(&rows(&["b", "c", "d"]), ApiLink::None);
+    let first = left.step(&rows(&["a", "b"]), ApiLink::Given, SliceBounds::Heeded).next.unwrap();
+    let step = first.step(&rows(&["b", "c", "d"]), ApiLink::None, SliceBounds::Heeded);
     let second = step.next.unwrap();
     assert_eq!((step.known_rows, second.slice(), second.skip()), (1, window(1), 3));
-    let end = second.step(&rows(&["d"]), ApiLink::None);
+    let end = second.step(&rows(&["d"]), ApiLink::None, SliceBounds::Heeded);
     assert_eq!((end.known_rows, end.next), (1, None));
 }
 
@@ -161,12 +162,12 @@ fn where_the_last_row_moved_away_the_slice_is_read_again_but_not_for_ever() {
     for seconds in [1, 3_600] {
         let mut left = Slices::of(window(seconds));
         for _ in 0..MOST_REPEATS {
-            left = left.step(&rows(&["a", "b"]), ApiLink::None).next.unwrap();
-            left = left.step(&[], ApiLink::None).next.unwrap();
+            left = left.step(&rows(&["a", "b"]), ApiLink::None, SliceBounds::Heeded).next.unwrap();
+            left = left.step(&[], ApiLink::None, SliceBounds::Heeded).next.unwrap();
             assert_eq!((left.slice(), left.skip()), (window(seconds), 0));
         }
-        left = left.step(&rows(&["a", "b"]), ApiLink::None).next.unwrap();
-        assert_eq!(left.step(&[], ApiLink::None).next, None);
+        left = left.step(&rows(&["a", "b"]), ApiLink::None, SliceBounds::Heeded).next.unwrap();
+        assert_eq!(left.step(&[], ApiLink::None, SliceBounds::Heeded).next, None);
     }
 }
 
@@ -174,9 +175,9 @@ fn where_the_last_row_moved_away_the_slice_is_read_again_but_not_for_ever() {
 fn a_server_that_does_not_heed_skip_is_not_asked_for_ever() {
     let same = rows(&["a", "b", "c"]);
     for seconds in [0, 1, 3_600] {
-        let mut left = Slices::of(window(seconds)).step(&same, ApiLink::None).next;
+        let mut left = Slices::of(window(seconds)).step(&same, ApiLink::None, SliceBounds::Heeded).next;
         for _ in 0..=MOST_REPEATS {
-            let step = left.unwrap().step(&same, ApiLink::None);
+            let step = left.unwrap().step(&same, ApiLink::None, SliceBounds::Heeded);
             assert_eq!(step.known_rows, 3);
             left = step.next;
         }
@@ -185,12 +186,105 @@ fn a_server_that_does_not_heed_skip_is_not_asked_for_ever() {
 }
 
 #[test]
+fn a_lone_row_is_not_asked_for_again_and_again() {
+    for seconds in [0, 1, 3_600] {
+        let one = rows(&["a"]);
+        let behind = Slices::of(window(seconds)).step(&one, ApiLink::None, SliceBounds::Heeded).next.unwrap();
+        assert_eq!((behind.slice(), behind.skip()), (window(seconds), 1));
+        let step = behind.step(&one, ApiLink::None, SliceBounds::Heeded);
+        assert_eq!((step.known_rows, step.next), (1, None), "{seconds}");
+    }
+}
+
+/// A server that takes its own ways, over a list in the order of time.
+#[derive(Debug, Clone, Copy)]
+struct Rude {
+    page: usize,
+    heeds_skip: bool,
+    heeds_start: bool,
+    heeds_end: bool,
+    /// Links with a token of its own, as long as there is more.
+    gives_links: bool,
+}
+
+impl Rude {
+    /// Reads the seconds of the window in which there is a record, and gives how many came and the requests for them.
+    fn read(self, times: &[i64], seconds: i64) -> (BTreeSet<usize>, usize) {
+        let (mut seen, mut requests) = (BTreeSet::new(), 0);
+        let mut left = Slices::of(window(seconds));
+        let (mut link_from, mut link_to, mut token) = (0, 0, 0);
+        loop {
+            requests += 1;
+            assert!(requests < 2_000, "{self:?} is asked for ever");
+            let slice = left.slice();
+            let (from, to, begin) = match left.is_linked() {
+                true => (link_from, link_to, token),
+                false => {
+                    let skip = usize::try_from(left.skip()).unwrap();
+                    let begin = if self.heeds_skip { skip } else { 0 };
+                    (slice.from.as_second() - FROM, slice.to.as_second() - FROM, begin)
+                }
+            };
+            let is_given = |time: i64| (!self.heeds_start || from <= time) && (!self.heeds_end || time <= to);
+            let all: Vec<usize> = (0..times.len()).filter(|row| is_given(times[*row])).collect();
+            let page: Vec<usize> = all.iter().copied().skip(begin).take(self.page).collect();
+            let more = begin + page.len() < all.len() && self.gives_links;
+            (link_from, link_to, token) = (from, to, begin + page.len());
+            let is_outside = |row: &&usize| {
+                !(slice.from.as_second()..=slice.to.as_second()).contains(&(FROM + times[**row]))
+            };
+            let bounds = match page.iter().filter(is_outside).count() * 2 > page.len() {
+                true => SliceBounds::Ignored,
+                false => SliceBounds::Heeded,
+            };
+            let texts: Vec<Bytes> = page.iter().map(|row| Bytes::from(row.to_string())).collect();
+            let step = left.step(&texts, if more { ApiLink::Given } else { ApiLink::None }, bounds);
+            seen.extend(&page[step.known_rows..]);
+            let Some(next) = step.next else { return (seen, requests) };
+            let stored = next.mark("https://x.example/api/alerts?token");
+            left = Slices::read(&stored).unwrap();
+            assert_eq!(left, next, "{stored}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_heeds_not_all_that_is_asked_gives_all_in_few_requests() {
+    let day = 86_400;
+    let spread: Vec<i64> = (0..300).map(|row| row * 280).collect();
+    let at_once = vec![40_000; 95];
+    let lone = vec![40_000];
+    for times in [&spread, &at_once, &lone, &vec![]] {
+        for choice in 0..16_u8 {
+            let rude = Rude {
+                page: 10,
+                heeds_skip: choice & 1 > 0,
+                heeds_start: choice & 2 > 0,
+                heeds_end: choice & 4 > 0,
+                gives_links: choice & 8 > 0,
+            };
+            // Without either there is no way behind the first page of a list.
+            let is_reachable = rude.heeds_skip || rude.gives_links || times.len() < rude.page;
+            let (seen, requests) = rude.read(times, day);
+            assert!(
+                seen.len() == times.len() || !is_reachable,
+                "{rude:?}: {} of {}",
+                seen.len(),
+                times.len()
+            );
+            let pages = times.len().div_ceil(rude.page);
+            assert!(requests <= 5 * pages + 90, "{rude:?}: {requests} requests for {pages} pages");
+        }
+    }
+}
+
+#[test]
 fn the_deepest_stack_of_slices_is_a_short_link() {
     let mut left = Slices::of(window(180 * 86_400));
     while left.slice().to.as_second() - left.slice().from.as_second() > SHORTEST {
-        left = left.step(&rows(&["a"]), ApiLink::Given).next.unwrap();
+        left = left.step(&rows(&["a"]), ApiLink::Given, SliceBounds::Heeded).next.unwrap();
     }
-    left = left.step(&rows(&["a", "b"]), ApiLink::None).next.unwrap();
+    left = left.step(&rows(&["a", "b"]), ApiLink::None, SliceBounds::Heeded).next.unwrap();
     let stored = left.mark("https://x.example/api/alerts");
     assert!(stored.len() < 250, "{} bytes: {stored}", stored.len());
     assert_eq!(Slices::read(&stored), Some(left));

@@ -46,6 +46,13 @@ fn numbers(numbers: std::ops::Range<usize>, next: Option<&str>) -> Reply {
     Reply::page(&texts.iter().map(String::as_str).collect::<Vec<_>>(), next)
 }
 
+/// The same of records that lie in any slice which begins with the window.
+fn timed(numbers: std::ops::Range<usize>, next: Option<&str>) -> Reply {
+    let texts: Vec<String> =
+        numbers.map(|number| format!(r#"{{"t":"2026-11-20T10:00:00Z","n":{number}}}"#)).collect();
+    Reply::page(&texts.iter().map(String::as_str).collect::<Vec<_>>(), next)
+}
+
 /// Follows the walk to its end, each page in an invocation of its own, and gives its pages.
 async fn walk(stage: &mut Stage) -> Vec<Page> {
     let mut pages: Vec<Page> = Vec::new();
@@ -72,7 +79,7 @@ fn asked(stage: &Stage) -> Vec<String> {
 
 #[tokio::test]
 async fn a_window_that_fits_one_page_costs_two_requests_and_an_empty_one_costs_one() {
-    let mut stage = Stage::of(&ALERTS, [numbers(0..3, None), numbers(2..3, None), numbers(0..0, None)]).await;
+    let mut stage = Stage::of(&ALERTS, [timed(0..3, None), timed(2..3, None), timed(0..0, None)]).await;
     let pages = walk(&mut stage).await;
     assert_eq!(pages.iter().map(|page| page.records.len()).collect::<Vec<_>>(), [3, 0]);
     assert_eq!(walk(&mut stage).await.len(), 1);
@@ -85,12 +92,12 @@ async fn a_window_that_does_not_fit_is_asked_for_in_halves_and_a_foreign_link_is
     let mut stage = Stage::of(
         &ALERTS,
         [
-            numbers(0..2, Some("https://api-eu.elsewhere.example/api/alerts?$skip=10000")),
-            numbers(0..2, None),
-            numbers(1..3, None),
+            timed(0..2, Some("https://api-eu.elsewhere.example/api/alerts?$skip=10000")),
+            timed(0..2, None),
+            timed(1..3, None),
             // The two quarters of the first half, and the second half.
-            numbers(0..1, None),
-            numbers(0..0, None),
+            timed(0..1, None),
+            timed(0..0, None),
             Reply::new(404, &[], ""),
             Reply::new(404, &[], NO_MACHINES),
         ],
@@ -174,8 +181,8 @@ async fn a_link_is_followed_with_its_path_and_query_at_the_configured_host() {
 
 #[tokio::test]
 async fn pages_that_go_in_a_circle_end_the_walk() {
-    // The server does not heed what is skipped.
-    let mut stage = Stage::of(&MACHINES, [numbers(0..3, None), numbers(0..3, None)]).await;
+    // The server does not heed what is skipped, and there may be more.
+    let mut stage = Stage::of(&MACHINES, [numbers(0..4000, None), numbers(0..4000, None)]).await;
     let first = stage.page(None).await.unwrap();
     stage.next_invocation();
     let error = fatal(stage.page(first.next.as_deref()).await).to_string();
@@ -191,11 +198,39 @@ async fn pages_that_go_in_a_circle_end_the_walk() {
 }
 
 #[tokio::test]
+async fn a_server_without_skip_gives_its_list_and_that_is_its_end() {
+    let mut stage = Stage::of(&MACHINES, [numbers(0..3, None), numbers(0..3, None)]).await;
+    assert_eq!(walk(&mut stage).await.len(), 2);
+
+    let link = "https://x.example/api/machines?$skiptoken=a";
+    let pages = [numbers(0..3, Some(link)), numbers(3..5, None), numbers(0..3, Some(link))];
+    let mut stage = Stage::of(&MACHINES, pages).await;
+    assert_eq!(walk(&mut stage).await.len(), 3);
+    assert_eq!(asked(&stage)[1..], ["machines?$skiptoken=a", "machines?$top=4000&$skip=5"]);
+}
+
+#[tokio::test]
+async fn where_halving_helps_no_more_a_link_is_followed_at_the_configured_host() {
+    // All of it lies outside the slices, whatever is asked for.
+    let link = "https://api-eu.elsewhere.example/api/alerts?$skiptoken=a";
+    let row = |number: usize| format!(r#"{{"t":"2020-01-01T00:00:00Z","n":{number}}}"#);
+    let page = |from: usize, next| Reply::page(&[&row(from), &row(from + 1)], next);
+    let first = page(0, Some(link));
+    let mut stage = Stage::of(&ALERTS, [first.clone(), first, page(2, None)]).await;
+    let pages = walk(&mut stage).await;
+    assert_eq!(pages.iter().map(|page| page.records.len()).collect::<Vec<_>>(), [2, 0, 2]);
+    assert_eq!(asked(&stage)[2], "alerts?$skiptoken=a");
+}
+
+#[tokio::test]
 async fn a_list_that_is_not_there_is_empty_where_the_api_says_so() {
     let absent = [
         Reply::new(404, &[], ""),
         Reply::new(404, &[], NO_MACHINES),
         Reply::error(404, "NotFound", "No recent machines"),
+        Reply::error(404, "notFound", "No recent machines"),
+        Reply::new(404, &[], r#"{"value":[]}"#),
+        Reply::new(404, &[], "{}"),
     ];
     for service in [&ALERTS, &MACHINES] {
         for reply in absent.clone() {
@@ -203,7 +238,11 @@ async fn a_list_that_is_not_there_is_empty_where_the_api_says_so() {
             let page = stage.page(None).await.unwrap();
             assert_eq!((page.records.len(), page.next), (0, None));
         }
-        for body in ["<html>not found</html>", r#"{"error":{"code":"Other","message":"m","target":"c-1"}}"#] {
+        for body in [
+            "<html>not found</html>",
+            r#"{"statusCode":404,"message":"Resource not found (request id c-1)"}"#,
+            r#"{"error":{"code":"Other","message":"m","target":"c-1"}}"#,
+        ] {
             let mut stage = Stage::of(service, [Reply::new(404, &[], body)]).await;
             let error = fatal(stage.page(None).await);
             assert_eq!((error.error_type.as_str(), error.code), ("SetupError", 102), "{body}");

@@ -9,6 +9,7 @@ mod endpoints;
 mod older_service;
 mod parts;
 mod split;
+mod spread;
 mod twice;
 
 use std::fmt;
@@ -157,6 +158,7 @@ fn translate_input(place: &InputPlace, members: &mut Map<String, Value>, trace: 
     }
     // Before parts are joined: what moves to the input is no difference between them.
     endpoints::gather(place, members, trace);
+    spread::to_services(place, members, trace);
     let Some(services) = members.get_mut("services").and_then(Value::as_object_mut) else {
         return;
     };
