@@ -86,7 +86,11 @@ async fn as_long_as_one_of_several_runs_each_tick_reaches_back_to_it() {
     let mut sent: Vec<String> =
         starts.iter().zip(0..).map(|(start, seed)| investigation(seed, *start)).collect();
     let numbers: Vec<u64> = sent.iter().map(|text| emit(&world, text)).collect();
-    assert_answer(&world.tick().await, FUNCTION, 3);
+    // The newest one has ended: the usual reach behind it is none of the others'.
+    let newest = ago(SignedDuration::from_mins(20));
+    sent.push(investigation_ended(9, newest, newest + SignedDuration::from_mins(2)));
+    emit(&world, &sent[3]);
+    assert_answer(&world.tick().await, FUNCTION, 4);
     for (seed, (start, number)) in (0..).zip(starts.iter().zip(numbers)) {
         let asked = pages(&world).len();
         assert_answer(&world.force().await, FUNCTION, 0);
