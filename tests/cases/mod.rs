@@ -1,6 +1,13 @@
 //! The plays, one file a subject.
 
 mod architecture;
+mod defender;
+mod defender_alerts;
+mod defender_documents;
+mod defender_failures;
+mod defender_investigations;
+mod defender_kills;
+mod defender_snapshots;
 mod deployment;
 mod events;
 mod failures_of_content;

@@ -36,7 +36,7 @@ fn played(test: &str) -> Vec<(&'static str, Vec<String>)> {
 /// A world whose API gives these records, whatever they say of themselves.
 async fn world_of(function: &str, records: &[String]) -> World {
     let world = World::new(service(function)).await;
-    if function == "graph-secure-score-control-profiles" {
+    if world.service.query.is_snapshot() {
         // A midnight between two pulls would send all of them again.
         world.configure(&json!({"snapshot_mode": "changes"}));
     }
@@ -50,6 +50,11 @@ fn give(world: &World, records: &[String]) {
         Asks::Collection(endpoint) => {
             let page = Fault::Status { code: 200, body: Some(payloads::page(records)), headers: Vec::new() };
             world.tenant.script(vec![Rule::on_endpoint(endpoint, page)]);
+        }
+        // Once: whatever is asked for behind that page is not there.
+        Asks::Defender(list) => {
+            let page = Fault::Status { code: 200, body: Some(payloads::page(records)), headers: Vec::new() };
+            world.tenant.script(vec![Rule::on_defender(list, page).nth(1)]);
         }
         Asks::Feed(content_type) => {
             let created = ago(SignedDuration::from_secs(1));

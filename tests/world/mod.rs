@@ -9,6 +9,7 @@ pub mod artefacts;
 pub mod chance;
 pub mod contract;
 pub mod crashes;
+pub mod defender;
 pub mod deployment;
 pub mod deployment_play;
 pub mod deployment_values;

@@ -4,40 +4,44 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Folder of each function's records, below the folder of samples.
-const FOLDERS: [(&str, &str); 8] = [
-    ("graph-directory-audits", "graph/directoryAudits"),
-    ("graph-provisioning-audits", "graph/provisioning"),
-    ("graph-sign-ins", "graph/signIns"),
-    ("graph-sign-ins-v2", "graph/signIns_beta"),
-    ("graph-alerts", "graph/alerts"),
-    ("graph-alerts-v2", "graph/alerts_v2"),
-    ("graph-secure-scores", "graph/secureScores"),
-    ("graph-secure-score-control-profiles", "graph/secureScoreControlProfiles"),
+/// Where each function's records are, below the folder of samples: folders, or single files of a folder of many kinds.
+const PLACES: [(&str, &[&str]); 14] = [
+    ("graph-directory-audits", &["graph/directoryAudits"]),
+    ("graph-provisioning-audits", &["graph/provisioning"]),
+    ("graph-sign-ins", &["graph/signIns"]),
+    ("graph-sign-ins-v2", &["graph/signIns_beta"]),
+    ("graph-alerts", &["graph/alerts"]),
+    ("graph-alerts-v2", &["graph/alerts_v2"]),
+    ("graph-secure-scores", &["graph/secureScores"]),
+    ("graph-secure-score-control-profiles", &["graph/secureScoreControlProfiles"]),
+    ("endpoint-alerts", &["endpoint/alerts"]),
+    ("endpoint-machines", &["endpoint/machines", "endpoint/defectdojo/machines.json"]),
+    ("endpoint-software", &["endpoint/software"]),
+    ("endpoint-vulnerabilities", &["endpoint/vulnerabilities", "endpoint/defectdojo/vulnerabilities.json"]),
+    ("endpoint-recommendations", &["endpoint/recommendations"]),
+    ("endpoint-investigations", &["endpoint/investigations"]),
 ];
 
 /// Folder of audit records of all workloads.
 const AUDIT_RECORDS: &str = "office365/msdocs";
 
-/// The functions and their records, below the folder of samples; those that have no folder there are named in `skipped`.
+/// The functions and their records, below the folder of samples; places that are not there are named in `skipped`.
 pub fn by_function(samples: &Path, mut skipped: impl FnMut(&str)) -> Vec<(&'static str, Vec<String>)> {
     let mut found = Vec::new();
-    let mut read = |folder: &str| {
-        let folder = samples.join(folder);
-        if folder.is_dir() {
-            return distinct_records(&folder);
-        }
-        skipped(&format!("there is no folder {}", folder.display()));
-        Vec::new()
+    let mut read = |places: &[&str]| {
+        let paths = places.iter().map(|place| samples.join(place));
+        let (there, absent): (Vec<_>, Vec<_>) = paths.partition(|path| path.exists());
+        absent.iter().for_each(|path| skipped(&format!("there is no {}", path.display())));
+        distinct_records(&there)
     };
-    found.extend(FOLDERS.map(|(function, folder)| (function, read(folder))));
+    found.extend(PLACES.map(|(function, places)| (function, read(places))));
     let mut of_feeds: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
-    for record in read(AUDIT_RECORDS) {
+    for record in read(&[AUDIT_RECORDS]) {
         of_feeds.entry(feed_of(&serde_json::from_str(&record).unwrap())).or_default().push(record);
     }
     found.extend(of_feeds);
@@ -63,10 +67,16 @@ pub fn blob(records: &[String]) -> String {
     format!("[{}]", records.join(",\r\n"))
 }
 
-/// The records of a folder in order of the files' names, those with the same content once.
-fn distinct_records(folder: &Path) -> Vec<String> {
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort();
+/// The records of files, and of folders in order of their files' names; those with the same content once.
+fn distinct_records(places: &[PathBuf]) -> Vec<String> {
+    let files = places.iter().flat_map(|place| {
+        if place.is_file() {
+            return vec![place.clone()];
+        }
+        let mut files: Vec<_> = fs::read_dir(place).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files
+    });
     let mut records: Vec<String> = Vec::new();
     let mut known: Vec<Value> = Vec::new();
     for file in files {

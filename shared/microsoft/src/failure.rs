@@ -384,6 +384,11 @@ fn remedy(failure: &Failure, context: &Context<'_>) -> String {
              that both belong to the tenant's cloud"
                 .to_owned()
         }
+        // Defender for Endpoint's only word for a token that it does not take; a missing permission is Forbidden there.
+        401 if complaint.code == "Unauthorized" => format!(
+            "; the token may be for another audience: correct or remove override_scope_value; if that is right{}",
+            grant(permission).replacen(';', ",", 1)
+        ),
         403 if complaint.code == NO_LICENCE && context.endpoint.contains("/auditLogs/") => {
             "; the tenant needs a Microsoft Entra ID P1 or P2 licence".to_owned()
         }

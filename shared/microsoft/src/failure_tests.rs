@@ -79,6 +79,10 @@ fn the_first_refusal_says_that_the_source_is_not_pullable_and_what_to_do() {
             refused(401, "InvalidAuthenticationToken", "no"),
             "grant the application permission AuditLog.Read.All",
         ),
+        (
+            refused(401, "Unauthorized", "no"),
+            "correct or remove override_scope_value; if that is right, grant the application permission AuditLog.Read.All",
+        ),
         (refused(404, "", ""), "correct override_base_url"),
         (refused(400, "BadRequest", "Resource not found for the segment 'x'."), "does not have the endpoint"),
         (refused(400, "", "Query option 'Skip' is not allowed."), "400: Query option 'Skip' is not allowed."),
