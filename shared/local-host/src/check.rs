@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use collector::outlook::Certificate;
 use collector::ports::{Clock, Page, PageRequest, Preparation, Related, RelatedRequest, Source, SourceError};
-use collector::settings::Settings;
+use collector::settings::{QuerySpan, Settings};
 use collector::window::Window;
 use devo::DevoConfig;
 use jiff::{SignedDuration, Timestamp, Unit};
@@ -117,10 +117,10 @@ async fn check_service(
     match source.page(&request).await {
         Ok(page) => {
             remarks(&page).for_each(&mut tell_warning);
-            check_counts(settings, &mut source, &page, deadline, &mut tell_warning).await;
+            let untried = check_counts(settings, &mut source, &request, &page, &mut tell_warning).await;
             let whose = if settings.service.query.is_snapshot() { "list" } else { "last hour" };
-            let text =
-                format!("login and first page work, {} in the {whose}'s first page", contents_of(&page));
+            let contents = contents_of(&page);
+            let text = format!("login and first page work, {contents} in the {whose}'s first page{untried}");
             (Verdict::Good, text)
         }
         Err(refused) => judge(refused),
@@ -139,31 +139,37 @@ async fn check_queries(
         match source.page(&PageRequest { query: Some(index), ..request.clone() }).await.map_err(judge) {
             Ok(page) => {
                 remarks(&page).for_each(&mut *tell_warning);
-                rows.push(format!("{} of {}", page.records.len(), query.name));
+                let span = if query.span == QuerySpan::Window { " in the last hour" } else { "" };
+                rows.push(format!("{} of {}{span}", page.records.len(), query.name));
             }
             Err((Verdict::Problem, text)) => problems.push(format!("query {}: {text}", query.name)),
             Err((_, text)) => tell_warning(&format!("query {}: {text}", query.name)),
         }
     }
     if problems.is_empty() {
-        (Verdict::Good, format!("login and queries work, rows of the last hour: {}", rows.join(", ")))
+        (Verdict::Good, format!("login and queries work, rows: {}", rows.join(", ")))
     } else {
         (Verdict::Problem, problems.join("; "))
     }
 }
 
-/// Asks for each wanted count of one record: whether the application may.
+/// Asks for each wanted count of one record: whether the application may. Gives what is to be said if there is no record.
 async fn check_counts(
     settings: &Settings,
     source: &mut impl Source,
+    request: &PageRequest,
     page: &Page,
-    deadline: Timestamp,
     tell_warning: &mut impl FnMut(&str),
-) {
-    let Some(id) = page.records.iter().find_map(|record| id_of(settings, record)) else { return };
+) -> &'static str {
+    if settings.enrichments.is_empty() {
+        return "";
+    }
+    let Some(id) = some_id(settings, source, request, page).await else {
+        return "; its counts were not tried, because there is no record to count for";
+    };
     for enrichment in settings.enrichments.iter().copied() {
-        let request = RelatedRequest { enrichment, id: id.clone(), deadline };
-        match source.related(&request).await {
+        let related = RelatedRequest { enrichment, id: id.clone(), deadline: request.deadline };
+        match source.related(&related).await {
             Ok(Related::Count(_)) => {}
             Ok(Related::NotPermitted(why) | Related::Refused(why)) => {
                 tell_warning(&format!("{}: {why}", enrichment.switch.name));
@@ -171,6 +177,26 @@ async fn check_counts(
             Err(refused) => tell_warning(&format!("{}: {}", enrichment.switch.name, judge(refused).1)),
         }
     }
+    ""
+}
+
+/// The id of a record: one of this page or, where the last hour has none, of the longest window.
+async fn some_id(
+    settings: &Settings,
+    source: &mut impl Source,
+    request: &PageRequest,
+    page: &Page,
+) -> Option<String> {
+    let first_id = |of: &Page| of.records.iter().find_map(|record| id_of(settings, record));
+    if let Some(id) = first_id(page) {
+        return Some(id);
+    }
+    if settings.service.query.is_snapshot() {
+        return None;
+    }
+    let to = request.window.to;
+    let longest = Window { from: to - settings.window_max.min(settings.service.window.retention), to };
+    source.page(&PageRequest { window: longest, ..request.clone() }).await.ok().as_ref().and_then(first_id)
 }
 
 fn id_of(settings: &Settings, record: &[u8]) -> Option<String> {

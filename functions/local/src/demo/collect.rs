@@ -16,6 +16,9 @@ use local_host::stop::Stop;
 use local_host::store::FileStore;
 use tokio::sync::watch;
 
+use super::emission::Ended;
+use super::world::{Reads, World};
+
 /// Pause before the next invocation while the tenant still emits, or after it asked for patience.
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -41,8 +44,10 @@ pub struct Tally {
 
 /// What the services of one demo know of it.
 pub struct Surroundings<'a> {
-    /// When the last record was emitted; `None` before that.
-    pub emission_ended: &'a watch::Receiver<Option<Timestamp>>,
+    /// What the services read.
+    pub world: &'a World,
+    /// When the last record was emitted.
+    pub emission_ended: &'a watch::Receiver<Ended>,
     /// Where the queues of failed content are.
     pub state: &'a FileStore,
     /// Ends the demo early.
@@ -54,6 +59,8 @@ pub struct Surroundings<'a> {
 struct Before {
     emission_ended: Option<Timestamp>,
     services_with_windows: usize,
+    /// Whether nothing was left half-way: what changed in a part that was read already is met from the beginning.
+    begins_anew: bool,
 }
 
 /// Collects all services side by side until each has read everything, or the process shall stop.
@@ -69,15 +76,22 @@ async fn one(
     with_windows: &AtomicUsize,
 ) -> Tally {
     let mut tally = Tally { service: runner.settings().service.function, ..Tally::default() };
+    let service = runner.settings().service;
+    let reads = surroundings.world.services.iter().find(|(its, _)| std::ptr::eq(*its, service));
+    let reads = reads.map_or(Reads::Queue, |(_, reads)| *reads);
     let started = Instant::now();
+    let mut begins_anew = true;
     while !surroundings.stop.is_asked() && started.elapsed() < LIMIT {
         let before = Before {
-            emission_ended: *surroundings.emission_ended.borrow(),
+            emission_ended: surroundings.emission_ended.borrow().of(reads),
             services_with_windows: with_windows.load(Ordering::SeqCst),
+            begins_anew,
         };
+        let invoked = Instant::now();
         let request = Request { force: true, ..Request::default() };
         let outcome = runner.invoke(request, &|_| {}).await;
         tally.add(&outcome.report);
+        begins_anew = outcome.failure.is_none() && outcome.report.status == Status::UpToDate;
         match (&outcome.failure, outcome.report.status) {
             (Some(failure), _) => tally.failures.push(failure.to_string()),
             (None, Status::UpToDate) => {
@@ -90,7 +104,8 @@ async fn one(
             (None, Status::More) => continue,
             (None, _) => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        // Who reads much again each time leaves the processor to the others for as long.
+        tokio::time::sleep(PAUSE.max(invoked.elapsed())).await;
     }
     if has_windows(&runner) {
         with_windows.fetch_sub(1, Ordering::SeqCst);
@@ -108,7 +123,8 @@ async fn has_seen_the_end(
     let Some(emission_ended) = before.emission_ended else { return Ok(false) };
     if has_windows(runner) {
         // A window that was left half-way ends before what was emitted since.
-        return Ok(report.window.is_some_and(|window| window.to >= emission_ended));
+        let reaches_the_end = report.window.is_some_and(|window| window.to >= emission_ended);
+        return Ok(before.begins_anew && reaches_the_end);
     }
     if before.services_with_windows > 0 {
         return Ok(false);

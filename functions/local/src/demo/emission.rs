@@ -2,16 +2,22 @@
 //! collect.
 //!
 //! In a collection, ten records in a row share their instant, every fiftieth is served twice, and of those emitted
-//! while the services collect every other one is older than records that were collected before. What a content feed
-//! gets is told in `blobs`.
+//! while the services collect every other one is older than records that were collected before. Of a list some change once
+//! they have arrived. What a content feed gets is told in `blobs`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use simulator::tenant::{Endpoint, RecordRefused};
+use local_host::stop::Stop;
+use simulator::records::{defender_alert_revision, defender_record, hunting_row, investigation_ended};
+use simulator::tenant::{DefenderList, Endpoint, RecordRefused};
+use tokio::sync::watch;
 
 use super::blobs::Packer;
+use super::changes::{Change, Changes};
 use super::world::{Reads, World};
 
 /// Share of the records that exist before the first pull, in percent.
@@ -27,13 +33,25 @@ const PAST_TO: SignedDuration = SignedDuration::from_hours(1);
 const LATEST: SignedDuration = SignedDuration::from_mins(7);
 
 /// A new record is this old when it appears, so that the window which ends now holds it.
-const NEWEST: SignedDuration = SignedDuration::from_secs(2);
+pub const NEWEST: SignedDuration = SignedDuration::from_secs(2);
 
 /// Records that share one instant.
 const SAME_INSTANT: u32 = 10;
 
 /// Every so many records, one is served twice.
 const REPEATED: u32 = 50;
+
+/// Of so many records of a list, one changes: the one with this remainder.
+const CHANGES: (u32, u32) = (30, 9);
+
+/// Every so many investigations, one has no end yet; those that change are among them.
+const UNFINISHED: u32 = 3;
+
+/// Records at the most that cost a request each.
+const MOST_COUNTED: u32 = 400;
+
+/// How long the last records that are to change may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Steps in which records appear while the services collect.
 const STEPS: u32 = 20;
@@ -49,6 +67,37 @@ pub struct Emission<'a> {
     world: &'a World,
     plan: Plan,
     packer: Packer,
+    changes: Arc<Changes>,
+}
+
+/// What is over, and since when.
+#[derive(Debug, Clone, Default)]
+pub struct Ended {
+    emission: Option<Timestamp>,
+    changes: BTreeMap<DefenderList, Timestamp>,
+}
+
+impl Ended {
+    /// When the last record was emitted, or changed, that a service reads; `None` before that.
+    pub fn of(&self, reads: Reads) -> Option<Timestamp> {
+        match reads {
+            Reads::List(list) => self.changes.get(&list).copied(),
+            _ => self.emission,
+        }
+    }
+
+    /// Nothing is emitted from now on, and nothing changes but in these lists.
+    fn note(&mut self, waiting: &BTreeSet<DefenderList>, now: Timestamp) {
+        self.emission.get_or_insert(now);
+        for list in DefenderList::ALL.into_iter().filter(|list| !waiting.contains(list)) {
+            self.changes.entry(list).or_insert(now);
+        }
+    }
+
+    /// Nothing happens any more, whatever was still to come.
+    pub fn with_everything(&mut self) {
+        self.note(&BTreeSet::new(), Timestamp::now());
+    }
 }
 
 /// Which records there are, by their number, and when.
@@ -67,10 +116,10 @@ impl<'a> Emission<'a> {
     ///
     /// # Errors
     /// A sentence that names a record which the tenant does not take.
-    pub fn begin(world: &'a World, events: u32) -> Result<Self, String> {
+    pub fn begin(world: &'a World, events: u32, changes: Arc<Changes>) -> Result<Self, String> {
         let past = u32::try_from(u64::from(events) * u64::from(PAST_PERCENT) / 100).unwrap_or(events);
         let plan = Plan { events, past, began: Timestamp::now() };
-        let emission = Self { world, plan, packer: Packer::new(plan) };
+        let emission = Self { world, plan, packer: Packer::new(plan), changes };
         emission.emit(0..past)?;
         Ok(emission)
     }
@@ -80,21 +129,48 @@ impl<'a> Emission<'a> {
         let of = |reads: Reads| match reads {
             Reads::Queue => 0,
             Reads::Days(_) => (0..self.plan.events).filter_map(|number| self.plan.day(number)).count() as u64,
-            Reads::Collection(_) | Reads::Feed(_) => u64::from(self.plan.events),
+            Reads::Collection(_) | Reads::Feed(_) | Reads::Table(_) => u64::from(self.plan.events),
+            Reads::List(_) => {
+                let indices = (0..self.plan.events).filter_map(|number| self.plan.index(reads, number));
+                let changing = (0..self.plan.past).filter_map(|number| self.plan.index(reads, number));
+                (indices.count() + changing.filter(|index| changes(*index)).count()) as u64
+            }
         };
         self.world.services.iter().map(|(_, reads)| of(*reads)).sum()
     }
 
-    /// Emits the rest, step by step.
+    /// Emits the rest, step by step, and changes what is to change; tells the end of each of both.
     ///
     /// # Errors
     /// As for [`Emission::begin`].
-    pub async fn go_on(&self) -> Result<(), String> {
+    pub async fn go_on(&self, stop: &Stop, ended: &watch::Sender<Ended>) -> Result<(), String> {
         let Plan { events, past, .. } = self.plan;
         let step = (events - past).div_ceil(STEPS).max(1);
         for first in (past..events).step_by(usize::try_from(step).unwrap_or(1)) {
             tokio::time::sleep(STEP).await;
             self.emit(first..events.min(first.saturating_add(step)))?;
+            self.change_what_arrived()?;
+        }
+        let patience_ends = Instant::now() + PATIENCE;
+        loop {
+            // What has not arrived by now is not among what is changed next.
+            let waiting = self.changes.waiting();
+            self.change_what_arrived()?;
+            let now = Timestamp::now();
+            ended.send_modify(|ended| ended.note(&waiting, now));
+            if waiting.is_empty() || stop.is_asked() || Instant::now() >= patience_ends {
+                return Ok(());
+            }
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
+    fn change_what_arrived(&self) -> Result<(), String> {
+        for change in self.changes.take_arrived() {
+            let after = change.after();
+            let Change { list, number, before, .. } = change;
+            let changed = self.world.replace(list, number, before, after);
+            changed.map_err(|cause| format!("a record of {} cannot be changed: {cause}", list.path()))?;
         }
         Ok(())
     }
@@ -112,6 +188,13 @@ impl<'a> Emission<'a> {
                     .packer
                     .emit_blobs(&self.world.tenant, *feed, numbers.clone())
                     .map_err(|cause| cause.to_string()),
+                Reads::List(list) => {
+                    self.emit_list(*reads, *list, numbers.clone()).map_err(|cause| cause.to_string())
+                }
+                Reads::Table(table) => {
+                    self.emit_rows(table, numbers.clone());
+                    Ok(())
+                }
                 Reads::Queue => Ok(()),
             };
             emitted.map_err(|cause| format!("what {} reads cannot be emitted: {cause}", service.function))?;
@@ -133,12 +216,60 @@ impl<'a> Emission<'a> {
         for number in numbers {
             let record =
                 simulator::records::record(endpoint, u64::from(number), self.plan.appears(number, number));
-            let copies = if number.is_multiple_of(REPEATED) { 2 } else { 1 };
-            for _ in 0..copies {
+            for _ in 0..copies(number) {
                 self.world.tenant.emit(endpoint, record.clone())?;
             }
         }
         Ok(())
+    }
+
+    fn emit_list(&self, reads: Reads, list: DefenderList, numbers: Range<u32>) -> Result<(), RecordRefused> {
+        for number in numbers {
+            let Some(index) = self.plan.index(reads, number) else { continue };
+            let (seed, time) = (u64::from(index), self.plan.appears(number, index));
+            let before = first_version(list, index, time);
+            let mut number_in_tenant = 0;
+            for _ in 0..copies(index) {
+                number_in_tenant = self.world.tenant.emit_defender(list, before.clone())?;
+            }
+            if number < self.plan.past && changes(index) {
+                let arrival = self.world.with_counts(list, before.as_bytes());
+                let change = Change { list, number: number_in_tenant, seed, time, before };
+                self.changes.await_arrival(arrival, change);
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_rows(&self, table: &str, numbers: Range<u32>) {
+        for number in numbers {
+            let time = self.plan.appears(number, number);
+            let row = hunting_row(u64::from(number), time);
+            for _ in 0..copies(number) {
+                self.world.tenant.emit_hunting(table, time, row.clone());
+            }
+        }
+    }
+}
+
+fn copies(number: u32) -> u32 {
+    if number.is_multiple_of(REPEATED) { 2 } else { 1 }
+}
+
+/// Whether that record of a list changes. One that is served twice does not.
+fn changes(index: u32) -> bool {
+    let (every, remainder) = CHANGES;
+    index % every == remainder
+}
+
+fn first_version(list: DefenderList, index: u32, time: Timestamp) -> String {
+    let seed = u64::from(index);
+    match list {
+        DefenderList::Alerts => defender_alert_revision(seed, time, time, 0),
+        DefenderList::Investigations if !index.is_multiple_of(UNFINISHED) => {
+            investigation_ended(seed, time, time)
+        }
+        _ => defender_record(list, seed, time),
     }
 }
 
@@ -147,6 +278,12 @@ impl Plan {
     fn day(&self, number: u32) -> Option<u32> {
         let (index, is_late) = number.checked_sub(self.past).map_or((number, 0), |rest| (rest, 1));
         Some(2 * index + is_late).filter(|day| *day < DAYS)
+    }
+
+    /// Which record of a list is emitted with this number, if any.
+    fn index(&self, reads: Reads, number: u32) -> Option<u32> {
+        let every = if reads.is_counted() { self.events.div_ceil(MOST_COUNTED).max(1) } else { 1 };
+        number.is_multiple_of(every).then_some(number / every)
     }
 
     /// The instant of a record or blob that is emitted now. `first` is its (first) number, `ordinal` counts records or

@@ -8,8 +8,8 @@
 
 use simulator::receiver::{ConnectionFault, Occurrence};
 use simulator::tenant::{
-    ContentType, Endpoint, Fault, FeedError, LagCode, LagLength, PageKind, Quotes, RetryAfter, Rule,
-    SubscriptionLag, ThrottledAs,
+    ContentType, DefenderList, DefenderRelation, Endpoint, Fault, FeedError, HuntingError, LagCode,
+    LagLength, PageKind, Quotes, RetryAfter, Rule, SubscriptionLag, ThrottledAs,
 };
 
 use super::world::{Reads, World};
@@ -41,7 +41,13 @@ pub fn script(world: &World, weather: Weather) {
                 rules.extend(on_collection(*endpoint))
             }
             (Weather::Bad, Reads::Feed(feed)) => rules.extend(on_feed(*feed)),
-            (Weather::Fair, Reads::Collection(_) | Reads::Days(_) | Reads::Feed(_)) | (_, Reads::Queue) => {}
+            (Weather::Bad, Reads::List(list)) => {
+                rules.extend(on_list(*list));
+                let relations = DefenderRelation::ALL.into_iter().filter(|of| of.list() == *list);
+                rules.extend(relations.flat_map(on_counts));
+            }
+            (Weather::Bad, Reads::Table(_)) => rules.extend(on_hunting()),
+            (Weather::Fair, _) | (_, Reads::Queue) => {}
         }
         if let Reads::Feed(feed) = reads {
             let not_there = Rule::on_blobs(*feed, Fault::Feed(FeedError::ContentUnknown));
@@ -72,6 +78,47 @@ fn on_collection(endpoint: Endpoint) -> Vec<Rule> {
         on(12, Fault::TokenRevoked),
         on(14, Fault::Html),
         Rule::on_endpoint(endpoint, Fault::ExpireLinks).page(PageKind::Next).nth(6),
+    ]
+}
+
+/// A list gives no links that could expire, and rows of a page are counted: none comes twice in one.
+fn on_list(list: DefenderList) -> Vec<Rule> {
+    let on = |nth, fault| Rule::on_defender(list, fault).nth(nth);
+    vec![
+        on(2, Fault::TooManyRequests(RetryAfter::Seconds(1))),
+        on(4, Fault::status(500)),
+        on(6, Fault::Truncate { at: 300 }),
+        on(8, Fault::Reset),
+        on(10, Fault::TokenRevoked),
+        on(12, Fault::Html),
+        on(14, Fault::ShuffleOrder),
+    ]
+}
+
+/// None of them fails three times in a row: such a count would be left out.
+fn on_counts(relation: DefenderRelation) -> Vec<Rule> {
+    let on = |nth, fault| Rule::on_related(relation, fault).nth(nth);
+    vec![
+        on(3, Fault::TooManyRequests(RetryAfter::Seconds(1))),
+        on(20, Fault::status(503)),
+        on(40, Fault::Truncate { at: 20 }),
+        on(60, Fault::Reset),
+        on(80, Fault::TokenRevoked),
+        on(100, Fault::NotJson),
+    ]
+}
+
+fn on_hunting() -> Vec<Rule> {
+    let on = |nth, fault| Rule::on_hunting(fault).nth(nth);
+    vec![
+        on(1, Fault::Hunting(HuntingError::CallsPerMinute(RetryAfter::Seconds(1)))),
+        on(2, Fault::Hunting(HuntingError::TooLarge)),
+        on(5, Fault::status(504)),
+        on(7, Fault::Truncate { at: 300 }),
+        on(9, Fault::Hunting(HuntingError::Preempted)),
+        on(11, Fault::TokenRevoked),
+        on(13, Fault::ShuffleOrder),
+        on(15, Fault::Html),
     ]
 }
 

@@ -5,6 +5,7 @@
 //! collector's own counts are shown beside it, but they decide nothing.
 
 mod blobs;
+mod changes;
 mod collect;
 mod emission;
 mod faults;
@@ -18,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use collector::service::Family;
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::Timestamp;
 use local_host::runner::{Host, prepare};
 use local_host::store::FileStore;
 use local_host::{config, log, stop};
@@ -27,8 +27,9 @@ use tokio::sync::watch;
 use crate::cli::DemoArgs;
 use crate::identity;
 use crate::outcome::{Ending, Mark, fail, refuse};
+use changes::Changes;
 use collect::Surroundings;
-use emission::Emission;
+use emission::{Emission, Ended};
 use faults::Weather;
 use verdict::Verdict;
 
@@ -67,15 +68,17 @@ async fn play(
     let host = Host { state: state.clone(), stop: stop.clone(), identity: identity(&configuration.name) };
     let runners = prepare(&configuration, families, &host).map_err(|error| fail(&error))?;
     faults::script(world, if arguments.faults { Weather::Bad } else { Weather::Fair });
-    let emission = Emission::begin(world, arguments.events).map_err(|problem| refuse(&problem))?;
-    let (emitted_all, emission_ended) = watch::channel(None);
-    let showing = Showing::start(world, emission.expected());
+    let changes = Arc::new(Changes::default());
+    let emission =
+        Emission::begin(world, arguments.events, Arc::clone(&changes)).map_err(|problem| refuse(&problem))?;
+    let (emitted_all, emission_ended) = watch::channel(Ended::default());
+    let showing = Showing::start(world, emission.expected(), changes);
     let emitting = async {
-        let emitted = emission.go_on().await;
-        emitted_all.send_replace(Some(Timestamp::now()));
+        let emitted = emission.go_on(&stop, &emitted_all).await;
+        emitted_all.send_modify(Ended::with_everything);
         emitted
     };
-    let surroundings = Surroundings { emission_ended: &emission_ended, state: &state, stop: &stop };
+    let surroundings = Surroundings { world, emission_ended: &emission_ended, state: &state, stop: &stop };
     let (emitted, tallies) = tokio::join!(emitting, collect::all(runners, &surroundings));
     showing.end();
     emitted.map_err(|problem| refuse(&problem))?;
@@ -89,7 +92,7 @@ struct Showing {
 }
 
 impl Showing {
-    fn start(world: &World, expected: u64) -> Self {
+    fn start(world: &World, expected: u64, changes: Arc<Changes>) -> Self {
         let template = "{spinner} {bar:40} {human_pos} of {human_len} records have arrived {elapsed}";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(expected).with_style(style);
@@ -97,6 +100,7 @@ impl Showing {
         let (counter, counted_bar) = (Arc::clone(&arrived), bar.clone());
         world.receiver.on_event(move |event| {
             if !verdict::is_story(&event.tag) {
+                changes.note(&verdict::without_added_members(&event.message));
                 counted_bar.set_position(counter.fetch_add(1, Ordering::Relaxed) + 1);
             }
         });

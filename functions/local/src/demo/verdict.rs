@@ -109,7 +109,11 @@ impl Verdict {
                 }
                 match reads {
                     Reads::Queue => one.role = Role::Retrier,
-                    Reads::Collection(_) | Reads::Days(_) | Reads::Feed(_) => {
+                    Reads::Collection(_)
+                    | Reads::Days(_)
+                    | Reads::Feed(_)
+                    | Reads::List(_)
+                    | Reads::Table(_) => {
                         let emitted = world.emitted(*reads);
                         let records = emitted.iter().map(|record| &**record);
                         one.compare(records, &arrivals(&events, service.function), &mut retried);
@@ -288,7 +292,7 @@ fn arrivals(events: &[Event], function: &str) -> Vec<Arrival> {
 }
 
 /// The record inside a message. A message without the added members is given back as it is, and so is no record.
-fn without_added_members(message: &[u8]) -> Vec<u8> {
+pub fn without_added_members(message: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(message);
     match text.rsplit_once(ADDED_MEMBERS) {
         Some((record, _)) => format!("{record}}}").into_bytes(),

@@ -2,15 +2,25 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use collector::service::{Family, Query, Service};
+use collector::service::{Enrichment, Family, Query, Service};
 use jiff::{SignedDuration, Timestamp};
 use local_host::config::STATE_FILE_NAME;
 use simulator::receiver::{Receiver, ReceiverConfig};
-use simulator::tenant::{ContentType, Endpoint, FeedConfig, PageSize, Tenant, TenantConfig};
+use simulator::tenant::{
+    ContentType, DefenderConfig, DefenderList, Endpoint, FeedConfig, PageSize, RecordRefused, Tenant,
+    TenantConfig,
+};
 
 use super::emission::DAYS;
+
+/// The table of advanced hunting that is asked for.
+const TABLE: &str = "DeviceProcessEvents";
+
+/// The list whose records come with a count.
+const COUNTED: DefenderList = DefenderList::Alerts;
 
 /// What a service of the demo reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +31,10 @@ pub enum Reads {
     Days(Endpoint),
     /// A content feed of the Management Activity API.
     Feed(ContentType),
+    /// A list of Defender for Endpoint.
+    List(DefenderList),
+    /// A table of advanced hunting.
+    Table(&'static str),
     /// The content that failed in the feeds of the same input.
     Queue,
 }
@@ -39,6 +53,8 @@ pub struct World {
     pub receiver: Receiver,
     /// The services with what they read.
     pub services: Vec<(&'static Service, Reads)>,
+    /// Records of lists that others have taken the place of.
+    replaced: Mutex<Vec<(DefenderList, Bytes)>>,
 }
 
 impl World {
@@ -58,10 +74,13 @@ impl World {
         let page_size = PageSize { default: rows, maximum: rows };
         // A listing page names blobs of many records each: few of them make several pages, too.
         let feed = FeedConfig { page_size: rows / 20, ..FeedConfig::default() };
-        let tenant =
-            Tenant::start(TenantConfig { page_size, feed, ..TenantConfig::default() }).await.map_err(
-                |cause| format!("the simulated tenant cannot listen on the loopback interface: {cause}"),
-            )?;
+        // Lists clamp their pages without a word, too.
+        let defender = DefenderConfig { largest_page: rows, ..DefenderConfig::default() };
+        let tenant_config = TenantConfig { page_size, feed, defender, ..TenantConfig::default() };
+        let tenant = Tenant::start(tenant_config).await.map_err(|cause| {
+            format!("the simulated tenant cannot listen on the loopback interface: {cause}")
+        })?;
+        tenant.add_hunting_table(TABLE);
         let receiver_config = ReceiverConfig { copy_to: Some(received.clone()), ..ReceiverConfig::default() };
         let receiver = Receiver::start(receiver_config)
             .await
@@ -78,18 +97,60 @@ impl World {
             tenant,
             receiver,
             services,
+            replaced: Mutex::default(),
         };
         world.write_files(&folder, families)?;
         Ok(world)
     }
 
-    /// The records that exist in what a service reads, as often as they were emitted. A queue has none of its own.
+    /// The records that exist or existed in what a service reads, as often as they were emitted and as they are to
+    /// arrive: with their counts, where they get any. A queue has none of its own.
     pub fn emitted(&self, reads: Reads) -> Vec<Bytes> {
         match reads {
             Reads::Collection(endpoint) | Reads::Days(endpoint) => self.tenant.emitted(endpoint),
             Reads::Feed(content_type) => self.tenant.emitted_records(content_type),
+            Reads::List(list) => {
+                let mut records = self.tenant.defender_records(list);
+                let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+                records
+                    .extend(replaced.iter().filter(|(of, _)| *of == list).map(|(_, record)| record.clone()));
+                records.iter().map(|record| self.with_counts(list, record)).collect()
+            }
+            Reads::Table(table) => self.tenant.hunting_rows(table),
             Reads::Queue => Vec::new(),
         }
+    }
+
+    /// A record of a list as it is to arrive.
+    pub fn with_counts(&self, list: DefenderList, record: &[u8]) -> Bytes {
+        let text = String::from_utf8_lossy(record);
+        let reads_it = |(_, reads): &&(&Service, Reads)| *reads == Reads::List(list);
+        let service = self.services.iter().find(reads_it).map(|(service, _)| *service);
+        let mut whole = text.strip_suffix('}').unwrap_or(&text).to_owned();
+        if let Some(enrichment) = service.and_then(counted) {
+            let id = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
+            let id = id.get("id").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let count = self.tenant.related_count(&enrichment.path.replace("{id}", id)).unwrap_or(0);
+            let _ = write!(whole, ",\"{}\":{count}", enrichment.member);
+        }
+        Bytes::from(whole + "}")
+    }
+
+    /// Puts another record in the place of one of a list. Both are to arrive.
+    ///
+    /// # Errors
+    /// The tenant does not take it.
+    pub fn replace(
+        &self,
+        list: DefenderList,
+        number: u64,
+        before: String,
+        after: String,
+    ) -> Result<(), RecordRefused> {
+        self.tenant.update_defender(list, number, after)?;
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        replaced.push((list, Bytes::from(before)));
+        Ok(())
     }
 
     fn write_files(&self, folder: &Path, families: &[&'static Family]) -> Result<(), String> {
@@ -134,33 +195,59 @@ impl World {
                 family.input
             );
             for service in family.services {
-                let (name, setting) = (service.name, setting(service, now));
-                let _ = writeln!(text, "      {name}:\n        {setting}");
+                let _ = writeln!(text, "      {}:", service.name);
+                for line in settings(service, now) {
+                    let _ = writeln!(text, "        {line}");
+                }
             }
         }
         Ok(text)
     }
 }
 
-/// What the demo sets of a service.
-fn setting(service: &Service, now: Timestamp) -> String {
-    match service.query {
+/// What the demo sets of a service, line by line.
+fn settings(service: &Service, now: Timestamp) -> Vec<String> {
+    let mut lines: Vec<_> =
+        counted(service).into_iter().map(|enrichment| format!("{}: true", enrichment.switch.name)).collect();
+    lines.push(match service.query {
         Query::NewestDays { .. } => {
             let start = now - SignedDuration::from_hours(24 * i64::from(DAYS));
             format!("start_time_in_utc: {}", start.strftime("%Y-%m-%dT%H:%M:%SZ"))
         }
+        // What is sent each day anew would be a repetition in a demo that is played around midnight.
+        Query::Snapshot { .. } => "snapshot_mode: changes".to_owned(),
         // A short longest window makes the first cycle several windows, as catching up is.
         _ => "override_query_window_max_seconds: 21600".to_owned(),
+    });
+    if service.query.is_hunting() {
+        let query = format!("query: {TABLE} | where Timestamp between ({{from}} .. {{to}})");
+        let tag = "override_tag: my.app.endpoint.processes";
+        lines.extend(["queries:", "- name: processes"].map(str::to_owned));
+        lines.extend([query.as_str(), tag].map(|line| format!("  {line}")));
     }
+    lines
+}
+
+/// The counts that the demo has added to the records of a service: one, because each is a request.
+fn counted(service: &Service) -> Option<&'static Enrichment> {
+    let is_counted = matches!(Reads::of(service), Ok(Reads::List(list)) if list == COUNTED);
+    service.enrichments.first().filter(|_| is_counted)
 }
 
 impl Reads {
+    /// Whether each record costs a request of its own.
+    pub fn is_counted(self) -> bool {
+        self == Self::List(COUNTED)
+    }
+
     /// What this service reads of the simulated tenant.
     fn of(service: &Service) -> Result<Self, String> {
         let (found, asked) = match &service.query {
-            Query::OData { path, .. } | Query::Snapshot { path, .. } | Query::Hunting { path } => {
-                (served(path).map(Self::Collection), *path)
+            Query::OData { path, .. } | Query::Snapshot { path, .. } => {
+                let list = DefenderList::ALL.into_iter().find(|list| list.path() == *path).map(Self::List);
+                (served(path).map(Self::Collection).or(list), *path)
             }
+            Query::Hunting { .. } => return Ok(Self::Table(TABLE)),
             Query::NewestDays { path } => (served(path).map(Self::Days), *path),
             Query::Content { content_type } => {
                 let feed = ContentType::ALL.into_iter().find(|feed| feed.name() == *content_type);

@@ -4,7 +4,7 @@ use collector::error::code;
 use jiff::{SignedDuration, Timestamp};
 use local::Reads;
 use simulator::receiver::{ConnectionFault, Occurrence};
-use simulator::tenant::{Application, Endpoint};
+use simulator::tenant::{Application, DEFENDER_ROLES, DefenderList, Endpoint};
 
 use crate::support::{RETRY, change_config, each_record, play, printed_records, text, world_with};
 
@@ -92,4 +92,33 @@ async fn what_cannot_be_pulled_is_named_with_what_can() {
         assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
         assert!(text(&refused.stderr).contains(named), "{}", text(&refused.stderr));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_names_the_permission_that_a_count_lacks_and_the_query_that_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world_with(folder.path(), 0).await;
+    let check = async || {
+        let output = play(&world, &["check"]).await;
+        (output.status.code(), text(&output.stdout))
+    };
+    let (_, shown) = check().await;
+    assert!(shown.contains("its counts were not tried"), "{shown}");
+
+    // Nothing happened within the last hour: an older alert is good enough.
+    let alert = simulator::records::defender_alert(1, Timestamp::now() - SignedDuration::from_hours(5));
+    world.tenant.emit_defender(DefenderList::Alerts, alert).unwrap();
+    world.tenant.set_defender_roles(DEFENDER_ROLES.into_iter().filter(|role| *role != "File.Read.All"));
+    let (code, shown) = check().await;
+    let warning = "warning microsoft_defender_endpoint.alerts: request_alert_related_files: ";
+    let told = shown.lines().find(|line| line.starts_with(warning)).unwrap_or_else(|| panic!("{shown}"));
+    assert!(told.contains("File.Read.All"), "{told}");
+    assert_eq!(code, Some(0), "a count less is no problem: {shown}");
+
+    change_config(&world, "query: DeviceProcessEvents", "query: DeviceProcesses");
+    let (code, shown) = check().await;
+    let problem = "error   microsoft_defender_endpoint.advanced_hunting: query processes: ";
+    let told = shown.lines().find(|line| line.starts_with(problem)).unwrap_or_else(|| panic!("{shown}"));
+    assert!(told.contains("DeviceProcesses"), "it says what the API said: {told}");
+    assert_eq!(code, Some(1));
 }

@@ -55,6 +55,18 @@ pub fn emit(world: &World, reads: Reads, numbers: Range<u64>) {
                 world.tenant.emit_blob(feed, created, packed.iter().map(record).collect());
             }
         }
+        Reads::List(list) => {
+            for number in numbers {
+                let record = simulator::records::defender_record(list, number, appears(number));
+                world.tenant.emit_defender(list, record).unwrap();
+            }
+        }
+        Reads::Table(table) => {
+            for number in numbers {
+                let row = simulator::records::hunting_row(number, appears(number));
+                world.tenant.emit_hunting(table, appears(number), row);
+            }
+        }
         Reads::Queue => {}
     }
 }
@@ -110,7 +122,10 @@ pub fn printed_records(lines: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for line in lines.lines() {
         let (tag, message) = line.split_once("\",\"message\":").unwrap();
-        assert!(tag.starts_with("{\"tag\":\"cloud."), "{line}");
+        assert!(
+            ["cloud.", "edr.", "my.app."].iter().any(|root| tag["{\"tag\":\"".len()..].starts_with(root)),
+            "{line}"
+        );
         *counts.entry(record_of(message)).or_default() += 1;
     }
     counts
