@@ -1,6 +1,9 @@
 //! The plays, one file a subject.
 
 mod architecture;
+mod defender_counts;
+mod defender_counts_in_pieces;
+mod defender_flattening;
 mod deployment;
 mod events;
 mod failures_of_content;
@@ -11,6 +14,9 @@ mod failures_of_settings;
 mod failures_of_state;
 mod feeds;
 mod handlers;
+mod hunting;
+mod hunting_failures;
+mod hunting_state;
 mod kills;
 mod kills_of_feeds;
 mod late_sweep;
