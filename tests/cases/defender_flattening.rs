@@ -270,6 +270,28 @@ async fn more_events_than_allowed_are_one_record_as_it_was_and_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_one_alert_that_are_more_than_a_batch_arrive_all_the_same() {
+    let world = world(&json!({"flatten": true})).await;
+    let pieces = 1_500;
+    let description = "x".repeat(12_000);
+    let large =
+        alert_with("large", pieces).replace("\"title\":\"a\"", &format!("\"title\":\"{description}\""));
+    let small = alert_with("small", 2);
+    [&large, &small].into_iter().for_each(|record| emit(&world, record));
+    let answer = world.tick().await;
+    assert_counts(&answer, 2, pieces + 2);
+    let accounts: std::collections::BTreeSet<String> = world
+        .records()
+        .iter()
+        .map(|arrival| arrival.json()["evidence_accountName"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!((accounts.len(), world.records().len()), (pieces, pieces + 2), "each once");
+    let bytes = answer["bytes_sent"].as_u64().unwrap();
+    println!("{bytes} bytes sent");
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_that_is_taken_loses_no_value_and_what_is_no_evidence_stays() {
     let time = ago(SignedDuration::from_mins(2));
     let shapes = [

@@ -90,6 +90,68 @@ async fn another_start_sends_what_lies_behind_it_again_and_the_same_one_respelt_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_request_an_invocation_is_enough_for_all_queries_and_for_windows_that_shrink() {
+    let hunting = HuntingConfig { most_bytes: 4_000, ..HuntingConfig::default() };
+    let queries =
+        [windowed("logons", "Logons"), windowed("processes", "Processes"), whole("devices", "Devices")];
+    let world = world(hunting, &queries).await;
+    let more = json!({
+        "start_time_in_utc": ago(SignedDuration::from_mins(64)).to_string(),
+        "requests_limits": [{"period": "5m", "number_of_requests": 1}],
+    });
+    configure(&world, &queries, &more);
+    let (logons, processes) = (emit(&world, "Logons", 0..15), emit(&world, "Processes", 0..3));
+    let devices = emit(&world, "Devices", 0..3);
+    let mut delivered = 0;
+    for round in 0..40 {
+        let answer = world.tick().await;
+        assert!(answer["requests"].as_u64().unwrap() <= 1, "{answer}");
+        delivered += answer["delivered"].as_u64().unwrap();
+        if delivered == 21 {
+            println!("{round} ticks");
+            break;
+        }
+        assert_eq!(answer["status"], "throttled", "{answer}");
+        world.table.let_waits_pass().await;
+    }
+    assert_eq!(
+        arrived(&world),
+        expected([("logons", logons), ("processes", processes), ("devices", devices)])
+    );
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_that_meets_a_quota_is_gone_on_with_by_ticks() {
+    let queries =
+        [windowed("logons", "Logons"), windowed("processes", "Processes"), whole("devices", "Devices")];
+    let world = world(HuntingConfig::default(), &queries).await;
+    let begin = ago(SignedDuration::from_hours(4 * 24));
+    let past = |table: &str, first: u64| -> Vec<String> {
+        let time = |step: u64| begin + SignedDuration::from_hours(1 + 3 * step.cast_signed());
+        (0..5).map(|step| emit_at(&world, table, first + step, time(step))).collect()
+    };
+    let (logons, processes) = (past("Logons", 0), past("Processes", 100));
+    let devices = emit(&world, "Devices", 0..2);
+    let quota = Fault::Hunting(HuntingError::CallsPerHour(RetryAfter::Absent));
+    world.tenant.script(vec![Rule::on_hunting(quota).nth(2)]);
+    let end = (begin + SignedDuration::from_hours(30)).to_string();
+    let event = json!({"backfill": {"start_time_in_utc": begin.to_string(), "end_time_in_utc": end}});
+    let begun = world.once(&event).await.answer();
+    assert_eq!((&begun["status"], &begun["delivered"]), (&json!("throttled"), &json!(5)), "{begun}");
+    let early = world.once(&event).await.answer();
+    assert_eq!((&early["status"], &early["requests"]), (&json!("throttled"), &json!(0)), "{early}");
+    world.table.let_waits_pass().await;
+    let ticked = world.tick().await;
+    assert_eq!((&ticked["status"], &ticked["delivered"]), (&json!("up_to_date"), &json!(7)), "{ticked}");
+    assert_eq!(
+        arrived(&world),
+        expected([("logons", logons), ("processes", processes), ("devices", devices)])
+    );
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_text_of_a_query_is_in_no_log_no_answer_no_event_and_no_row() {
     let secret = "sas-token-within-the-query";
     let query = |one: Value| {

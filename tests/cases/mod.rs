@@ -3,6 +3,7 @@
 mod architecture;
 mod defender_counts;
 mod defender_counts_in_pieces;
+mod defender_counts_meanwhile;
 mod defender_flattening;
 mod deployment;
 mod events;

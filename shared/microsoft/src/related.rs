@@ -75,15 +75,15 @@ impl Counts {
         }
     }
 
-    /// The URL, in words and to be asked; none for an id that a URL would take for a step upwards.
+    /// The URL, in words and to be asked; none for an id that a URL would take for a step upwards. The words have `{id}`
+    /// where the id stands, for it may be one that is masked in all that is told.
     fn address(&self, request: &RelatedRequest) -> Option<(String, Url)> {
         if matches!(request.id.as_str(), "" | "." | "..") {
             return None;
         }
         let path = request.enrichment.path.replace("{id}", &encode_segment(&request.id));
-        let endpoint = format!("{}{path}", self.base_url);
-        let url = Url::parse(&endpoint).ok()?;
-        Some((endpoint, url))
+        let url = Url::parse(&format!("{}{path}", self.base_url)).ok()?;
+        Some((format!("{}{}", self.base_url, request.enrichment.path), url))
     }
 
     async fn part(

@@ -137,7 +137,8 @@ impl Counting {
             return Ok(Related::NotPermitted("Related.Read.All is missing".to_owned()));
         }
         if self.refused.contains(&(id.clone(), member)) {
-            return Ok(Related::Refused("400 scripted".to_owned()));
+            // The source's own words, and the API's.
+            return Ok(Related::Refused(format!("things/{{id}}: 400 scripted: no {}", request.id)));
         }
         if self.failing.contains(&(id.clone(), member)) {
             return failure();

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::error::Error;
 use crate::obfuscate::obfuscate;
 use crate::outlook::Matter;
 use crate::ports::{Related, RelatedRequest, Sink, Source, SourceError, StateStore};
@@ -183,11 +184,12 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 self.not_permitted.insert(enrichment.member);
                 let now = self.now();
                 if self.is_dry() || self.warm.reminders.is_due(Matter::Count(enrichment.member), now) {
+                    let why = self.without_masked_id(&why, id);
                     self.warn(format!("{} is left out of all records: {why}", enrichment.member));
                 }
             }
             Related::Refused(why) => {
-                let record = self.shown_id(id);
+                let (record, why) = (self.shown_id(id), self.said_of(&why, id));
                 self.warn(format!("{} is left out of the record {record}: {why}", enrichment.member));
             }
         }
@@ -197,9 +199,13 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     /// A count that fails time and again for one record must not keep all others behind it.
     fn without_count(&mut self, enrichment: &Enrichment, id: &str, stop: Stop) -> Result<Option<u64>, Stop> {
         let has_counted = self.has_counted;
+        let said = match &stop {
+            Stop::Failed(error) => self.said_of(&error.message, id),
+            _ => String::new(),
+        };
         let Some(begun) = &mut self.walk_mut().enriching else { return Err(stop) };
         let error = match stop {
-            Stop::Failed(error) => error,
+            Stop::Failed(error) => Error { message: said, ..error },
             Stop::OutOfTime | Stop::OutOfShare | Stop::Throttled(_) => {
                 begun.is_starved |= !has_counted;
                 return Err(stop);
@@ -220,8 +226,28 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         Ok(None)
     }
 
+    /// What the source says of a record, which it calls `{id}`.
+    fn said_of(&self, words: &str, id: &str) -> String {
+        self.without_masked_id(words, id).replace("{id}", &self.shown_id(id))
+    }
+
+    /// The API's own words may name the record by an id that is masked in all that is sent.
+    fn without_masked_id(&self, words: &str, id: &str) -> String {
+        let is_masked = self.sent_id(id).as_deref() != Some(id);
+        if is_masked { words.replace(id, &self.shown_id(id)) } else { words.to_owned() }
+    }
+
     /// As much of an id as tells the record to an operator, masked as in the record itself.
     fn shown_id(&self, id: &str) -> String {
+        let sent = self.sent_id(id);
+        let shown = sent.as_deref().unwrap_or("with a masked id");
+        let mut characters = shown.chars().filter(|letter| !letter.is_control());
+        let start: String = characters.by_ref().take(SHOWN_OF_ID).collect();
+        if characters.next().is_some() { format!("{start}…") } else { start }
+    }
+
+    /// The id as it is sent with the record, where it is still a text.
+    fn sent_id(&self, id: &str) -> Option<String> {
         let path = self.settings.service.id;
         let record = path.iter().rev().fold(Value::from(id), |inner, name| json!({*name: inner}));
         let masked = obfuscate(record.to_string().as_bytes(), &self.settings.obfuscation);
@@ -230,11 +256,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             Ok(Some(text)) => serde_json::from_slice(&text).unwrap_or_default(),
             Err(_) => Value::Null,
         };
-        let shown = path.iter().try_fold(&sent, |inner, name| inner.get(name)).and_then(Value::as_str);
-        let mut characters =
-            shown.unwrap_or("with a masked id").chars().filter(|letter| !letter.is_control());
-        let start: String = characters.by_ref().take(SHOWN_OF_ID).collect();
-        if characters.next().is_some() { format!("{start}…") } else { start }
+        path.iter().try_fold(&sent, |inner, name| inner.get(name))?.as_str().map(str::to_owned)
     }
 }
 
