@@ -99,16 +99,25 @@ pub fn page(records: &[String]) -> String {
     format!("{{\"value\":[{}]}}", records.join(",\n"))
 }
 
-fn of_document(text: &str) -> Vec<String> {
+/// The records of a document: a page, an array, or one record.
+pub fn of_document(text: &str) -> Vec<String> {
     if let Ok(records) = serde_json::from_str::<Vec<&RawValue>>(text) {
         return records.into_iter().map(|record| record.get().to_owned()).collect();
     }
     let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).unwrap();
     match members.get("value") {
-        Some(page) => {
-            let records: Vec<&RawValue> = serde_json::from_str(page.get()).unwrap();
-            records.into_iter().map(|record| record.get().to_owned()).collect()
-        }
+        Some(page) => of_array(page.get()),
         None => vec![text.trim().to_owned()],
     }
+}
+
+/// The records of the array that this member of a document is.
+pub fn of_member(text: &str, member: &str) -> Vec<String> {
+    let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).unwrap();
+    of_array(members[member].get())
+}
+
+fn of_array(text: &str) -> Vec<String> {
+    let records: Vec<&RawValue> = serde_json::from_str(text).unwrap();
+    records.into_iter().map(|record| record.get().to_owned()).collect()
 }

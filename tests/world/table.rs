@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     TimeToLiveSpecification,
 };
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Number, Value};
 
 /// A table with the keys and the time to live that the deployment gives it.
@@ -113,6 +114,35 @@ impl Table {
             let update = update.update_expression("SET lease_expires_at = :past");
             update
                 .expression_attribute_values(":past", AttributeValue::N("1".to_owned()))
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+
+    /// Lets pass what the API or a request limit is waited for, as time would: the next tick may ask at once.
+    pub async fn let_waits_pass(&self) {
+        for row in self.rows_from("checkpoint").await {
+            let key = |name: &str| AttributeValue::S(row[name].as_str().unwrap().to_owned());
+            let update =
+                self.client.update_item().table_name(&self.name).key("pk", key("pk")).key("sk", key("sk"));
+            update.update_expression("REMOVE not_before_in_utc, source_memo").send().await.unwrap();
+        }
+    }
+
+    /// Sets an instant back in the checkpoint and in the rows of queries, as if that time had passed since.
+    pub async fn set_back(&self, member: &str, span: SignedDuration) {
+        let rows = [self.rows_from("checkpoint").await, self.rows_from("query#").await].concat();
+        for row in rows {
+            let Some(instant) = row[member].as_str() else { continue };
+            let earlier = instant.parse::<Timestamp>().unwrap() - span;
+            let key = |name: &str| AttributeValue::S(row[name].as_str().unwrap().to_owned());
+            let update =
+                self.client.update_item().table_name(&self.name).key("pk", key("pk")).key("sk", key("sk"));
+            let update = update.update_expression("SET #member = :earlier");
+            update
+                .expression_attribute_names("#member", member)
+                .expression_attribute_values(":earlier", AttributeValue::S(earlier.to_string()))
                 .send()
                 .await
                 .unwrap();
