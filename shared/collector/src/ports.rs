@@ -83,8 +83,7 @@ pub struct RelatedRequest {
     pub deadline: Timestamp,
 }
 
-/// What comes of a request for a count. Words of the source's own, of an error too, say `{id}` for the record's id, which
-/// may be one that nobody is to see.
+/// What comes of a request for a count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Related {
     /// So many belong to the record; none where it is there no longer.
