@@ -211,15 +211,17 @@ async fn moving(order: ListOrder, to: Move, next_links: NextLinks) {
         assert_eq!(rest["status"], "up_to_date", "{play}: {rest}");
         rest = world.force().await;
     }
-    let arrived = arrived(&world);
+    assert_each_version_once(&arrived(&world), &worked.lock().unwrap(), &play);
+    world.close().await;
+}
+
+/// Each alert is here as it is now, no version of any came twice, and none that never was.
+fn assert_each_version_once(arrived: &[String], worked: &Worked, play: &str) {
     let distinct: BTreeSet<String> = arrived.iter().cloned().collect();
     assert_eq!(distinct.len(), arrived.len(), "{play}: a version came twice");
-    let worked = worked.lock().unwrap();
     let changed = worked.versions.values().filter(|versions| versions.len() > 1).count();
     assert!(changed >= 10, "{play}: only {changed} alerts moved while the list was read");
     let lost: Vec<String> = worked.latest().difference(&distinct).cloned().collect();
     assert!(lost.is_empty(), "{play}: lost {lost:?}");
     assert!(distinct.is_subset(&worked.all()), "{play}: something arrived that was never there");
-    drop(worked);
-    world.close().await;
 }

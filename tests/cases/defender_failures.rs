@@ -10,7 +10,7 @@ use simulator::tenant::{DefenderConfig, Fault, NoMachines, PageKind, RetryAfter,
 
 use crate::world::defender::{RECORDS, emit, pages, short_pages, time_of, world};
 use crate::world::judge::{assert_answer, assert_arrived};
-use crate::world::{ago, defender_lists};
+use crate::world::{AMPLE, ago, defender_lists};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_that_is_absent_is_an_empty_list_and_the_next_tick_finds_what_has_come() {
@@ -25,10 +25,11 @@ async fn a_list_that_is_absent_is_an_empty_list_and_the_next_tick_finds_what_has
         async move {
             let world = world(service.function, short_pages()).await;
             let newer = || ago(SignedDuration::from_secs(3));
+            let (process, force) = (world.process().await, json!({"force": true}));
             let mut emitted = Vec::new();
             for (seed, fault) in (0..).zip(answers) {
                 world.tenant.script(vec![Rule::on_defender(world.list(), fault)]);
-                let absent = world.force().await;
+                let absent = world.invoke(&process, &force, AMPLE).await.answer();
                 assert_answer(&absent, service.function, 0);
                 assert_eq!(
                     (&absent["received"], &absent["warnings"], &absent["requests"]),
@@ -37,7 +38,8 @@ async fn a_list_that_is_absent_is_an_empty_list_and_the_next_tick_finds_what_has
                 );
                 world.tenant.script(Vec::new());
                 emitted.push(world.emit(seed, newer()));
-                assert_answer(&world.force().await, service.function, 1);
+                let found = world.invoke(&process, &force, AMPLE).await.answer();
+                assert_answer(&found, service.function, 1);
             }
             assert_arrived(&world, &emitted);
             world.close().await;
@@ -142,7 +144,8 @@ async fn an_answer_that_is_no_answer_is_error_300_and_the_next_tick_goes_on_from
         Fault::WrongShape(Shape::TopLevelArray),
         Fault::WrongShape(Shape::Null),
     ];
-    let plays = faults.iter().flat_map(|fault| BOTH_KINDS.map(|function| (fault.clone(), function)));
+    // Each shape meets one kind of list, and each kind three of them.
+    let plays = faults.into_iter().zip(BOTH_KINDS.into_iter().cycle());
     join_all(plays.map(|(fault, function)| async move {
         let play = format!("{function}: {fault:?}");
         let world = world(function, short_pages()).await;
