@@ -32,8 +32,8 @@ pub enum Command {
     /// Collect from a simulated tenant and show that every record arrives exactly once
     ///
     /// Starts a simulated Microsoft tenant and a Devo receiver with mutual TLS in this process, emits records (late ones,
-    /// repeated ones, many of one instant, content that cannot be had at first) while all services collect, and compares
-    /// what the receiver decoded with what was emitted, record by record. Nothing leaves this machine.
+    /// repeated ones, changed ones, many of one instant, content that cannot be had at first) while all services collect,
+    /// and compares what the receiver decoded with what was emitted, record by record. Nothing leaves this machine.
     Demo(DemoArgs),
     /// Run all enabled services until stopped, each on its own period
     ///
@@ -44,7 +44,8 @@ pub enum Command {
     /// Try everything that a run needs, and ship nothing
     ///
     /// Validates the whole configuration, then logs in for each enabled service and asks for one page, shakes hands with
-    /// each output, and looks at the state file. It starts no subscription of a content feed. One line a finding.
+    /// each output, and looks at the state file. Each count that is switched on is asked for once, each query of advanced
+    /// hunting runs over the last hour. It starts no subscription of a content feed. One line a finding.
     Check(CheckArgs),
     /// Pull one service now
     ///
@@ -62,8 +63,8 @@ pub enum Command {
     Pull(PullArgs),
     /// Show where each service stands; works while a run is on
     ///
-    /// Shows position, lag, what the ledger says of the last 24 hours, content that waits to be tried again, backfills and
-    /// the last result of each enabled service. It only reads.
+    /// Shows position, lag, what the ledger says of the last 24 hours, content that waits to be tried again, backfills,
+    /// queries of advanced hunting, and the last result of each enabled service. It only reads.
     Status(StatusArgs),
     /// Let a function that is deployed on AWS pull a window of the past
     ///
@@ -107,7 +108,7 @@ pub struct ConfigArg {
                         collector demo --dir ./collector-demo --json\n\n\
                         Exits with 0 only if everything that was emitted arrived exactly once.")]
 pub struct DemoArgs {
-    /// Records that each service has to collect
+    /// Records that each service has to collect; alerts that come with a count are fewer
     #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub events: u32,
     /// Let the APIs throttle, fail, cut bodies and expire links, and the receiver refuse and reset connections

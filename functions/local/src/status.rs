@@ -8,7 +8,7 @@ use local_host::{config, log, runner};
 
 use crate::cli::StatusArgs;
 use crate::locate;
-use crate::outcome::{Ending, fail};
+use crate::outcome::{Ending, Mark, fail};
 use crate::table::{duration, grouped, table};
 
 /// Prints the status of all enabled services.
@@ -68,8 +68,8 @@ fn show(all: &[ServiceStatus], retriers: &[&Service]) {
         let counts = one.last_24_hours;
         let result = match (&one.running, &one.last_error, &one.last_result) {
             (Some(_), _, _) => "running".to_owned(),
-            (None, Some(error), _) => error.lines().next().unwrap_or_default().to_owned(),
-            (None, None, Some(result)) => result.clone(),
+            (None, _, Some(result)) => result.clone(),
+            (None, Some(_), None) => "failed".to_owned(),
             (None, None, None) => "never ran".to_owned(),
         };
         services.add_row([
@@ -117,7 +117,7 @@ fn show(all: &[ServiceStatus], retriers: &[&Service]) {
         anstream::println!("{backfills}");
     }
     let mut queries =
-        table(&["queries of", "query", "newest row", "complete to", "last run", "refused with"], &[]);
+        table(&["queries of", "query", "newest row", "complete to", "last run", "last result"], &[]);
     for one in all {
         for query in &one.queries {
             queries.add_row([
@@ -126,11 +126,37 @@ fn show(all: &[ServiceStatus], retriers: &[&Service]) {
                 &time(query.last_event_time_in_utc),
                 &time(query.complete_to_in_utc),
                 &time(query.last_pull_in_utc),
-                query.last_error.as_deref().unwrap_or("-"),
+                match (&query.last_error, query.last_pull_in_utc) {
+                    (Some(_), _) => "refused",
+                    (None, Some(_)) => "good",
+                    (None, None) => "never ran",
+                },
             ]);
         }
     }
     if queries.row_count() > 0 {
         anstream::println!("{queries}");
     }
+    errors(all).iter().for_each(|line| anstream::println!("{} {line}", Mark::Problem.word()));
+}
+
+/// What failed last, one line each: messages would make the columns of a table too wide to be read.
+fn errors(all: &[ServiceStatus]) -> Vec<String> {
+    let one_line = |error: &str| error.lines().collect::<Vec<_>>().join("; ");
+    let mut lines = Vec::new();
+    for one in all {
+        let of_queries = one.queries.iter().filter_map(|query| {
+            let error = one_line(query.last_error.as_deref()?);
+            Some(format!("{}, query {}: {error}", one.service, query.name))
+        });
+        let of_queries: Vec<_> = of_queries.collect();
+        // That of the service is the first one of its queries.
+        if of_queries.is_empty() {
+            lines.extend(
+                one.last_error.as_deref().map(|error| format!("{}: {}", one.service, one_line(error))),
+            );
+        }
+        lines.extend(of_queries);
+    }
+    lines
 }

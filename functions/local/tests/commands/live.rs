@@ -11,6 +11,7 @@ use crate::support::{
 };
 
 const SERVICE: &str = "microsoft_graph_audit.directory_audits";
+const HUNTING: &str = "microsoft_defender_endpoint.advanced_hunting";
 
 fn signal(child: &Child, name: &str) {
     let id = child.id().unwrap().to_string();
@@ -137,4 +138,19 @@ async fn an_invalid_configuration_stops_a_run_before_anything_is_made() {
     assert!(problems.contains("outputs.devo.config.cert: "), "{problems}");
     assert!(problems.contains("microsoft_graph_audit.id: "), "all problems are named together: {problems}");
     assert!(!world.state.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_query_is_told_in_full_below_the_tables_of_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world_with(folder.path(), 3).await;
+    change_config(&world, "query: DeviceProcessEvents", "query: DeviceProcesses");
+    assert_eq!(play(&world, &["pull", HUNTING]).await.status.code(), Some(1));
+    let shown = text(&play(&world, &["status"]).await.stdout);
+    let told: Vec<_> = shown.lines().filter(|line| line.contains("DeviceProcesses")).collect();
+    assert_eq!(told.len(), 1, "{shown}");
+    assert!(told[0].starts_with("error   endpoint-advanced-hunting, query processes: ["), "{shown}");
+    let width = |line: &str| line.chars().count();
+    let table = shown.lines().filter(|line| line.starts_with(' '));
+    assert!(table.map(width).max().unwrap() < 180, "no message widens a table: {shown}");
 }

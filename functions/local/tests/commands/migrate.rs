@@ -89,3 +89,36 @@ fn what_cannot_be_read_or_is_invalid_ends_with_2_and_all_problems() {
     assert_eq!(absent.status.code(), Some(2));
     assert!(text(&absent.stderr).contains("no/such/file: cannot be read"), "{}", text(&absent.stderr));
 }
+
+#[test]
+fn every_spelling_of_defender_for_endpoint_comes_out_so_that_nothing_is_said_of_it_any_more() {
+    let old = "
+inputs:
+  microsoft_defender_endpoint:
+    id: '1'
+    credentials:
+      tenant_id: t
+      client_id: c
+      client_secret: s
+      api_base_url: https://api-eu.securitycenter.microsoft.com
+      token_url: https://login.microsoftonline.com
+    services:
+      alerts: {start_time: '2026-11-19T00:00:00Z', flatten: 'true', request_alert_related_files: 'true', tag: my.app.a}
+      machines: {historic_date_utc: '2026-11-19T00:00:00Z'}
+      software: {request_softtware_missing_kbs: true, request_softtware_version_distributions: true}
+      vulnerabiities: {request_machine_by_vulnerabilities: true}
+      investigations: {historical_poll_datetime: '2026-11-19T00:00:00Z'}
+      advanced_huntuing:
+        queries: [{name: q, query: DeviceInfo | take 3, tag: my.app.b, time_range_in_seconds: 3600}]
+";
+    let output = migrate(old);
+    let (today, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), told.contains("warning")), (Some(0), false), "{told}");
+    for name in ["softwares", "vulnerabilities", "advanced_hunting", "override_base_url", "override_tag"] {
+        assert!(today.contains(&format!("{name}:")), "{name}: {today}");
+    }
+    let again = migrate(&today);
+    assert_eq!(text(&again.stdout), today);
+    let told_again = text(&again.stderr);
+    assert!(told_again.starts_with("nothing to change") && !told_again.contains("warning"), "{told_again}");
+}

@@ -10,8 +10,12 @@ use serde_json::{Map, Value, json};
 
 use super::document::check_all;
 use super::findings::Findings;
-use super::keys::{self, CREDENTIALS, IGNORED_INSIDE, RESET, START_TIME, Setting, TIME_DELTA};
+use super::keys::{
+    self, CREDENTIALS, HUNTING_QUERY, IGNORED_INSIDE, QUERIES, RESET, START_TIME, Setting, TIME_DELTA,
+    TIME_RANGE,
+};
 use super::outline::{Outline, names_of_family};
+use super::queries::{KNOWN, WITHOUT_WINDOW, is_whole};
 use super::read::{join, whole_number};
 use super::service_block::WITHOUT_START;
 use super::translate::{NoteKind, Origins, translate};
@@ -146,6 +150,9 @@ fn rename_services(
                 leave_out_start(&path, settings, changes);
             }
             settle_start(&path, settings, now, changes);
+            if service.query.is_hunting() {
+                rename_queries(&path, settings, changes);
+            }
             rename_settings(&path, settings, &keys::of_service(service), changes);
         }
         if services.contains_key(service.name) {
@@ -168,6 +175,21 @@ fn leave_out_start(path: &str, settings: &mut Map<String, Value>, changes: &mut 
         }
         !is_start
     });
+}
+
+/// Settings of queries get their names of today; a range where there is no window is left out.
+fn rename_queries(path: &str, settings: &mut Map<String, Value>, changes: &mut Changes<'_>) {
+    let path = join(path, QUERIES.name);
+    let queries = settings.get_mut(QUERIES.name).and_then(Value::as_array_mut);
+    for (index, query) in queries.into_iter().flatten().enumerate() {
+        let Some(members) = query.as_object_mut() else { continue };
+        let at = format!("{path}[{index}]");
+        let text = members.get(HUNTING_QUERY.name).and_then(Value::as_str).unwrap_or_default();
+        if is_whole(text) && members.shift_remove(TIME_RANGE.name).is_some_and(|value| !value.is_null()) {
+            changes.note(&join(&at, TIME_RANGE.name), &format!("is left out; it {WITHOUT_WINDOW}"));
+        }
+        rename_settings(&at, members, &KNOWN, changes);
+    }
 }
 
 /// A start in days becomes an instant; a restart has been made, or will be by another start.

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::findings::Findings;
-use super::keys::{HUNTING_NAME, HUNTING_QUERY, QUERIES, REQUEST_PERIOD, TAG, TIME_RANGE};
+use super::keys::{HUNTING_NAME, HUNTING_QUERY, QUERIES, REQUEST_PERIOD, Setting, TAG, TIME_RANGE};
 use super::read::{Block, kind_of};
 use super::service_block::{LONGEST_SECONDS, override_tag};
 use super::{HuntingQuery, QuerySpan};
@@ -24,6 +24,11 @@ const LONGEST_NAME: usize = 100;
 const LONGEST_QUERY: usize = 100_000;
 /// What a query looks like that has everything it needs.
 const EXAMPLE: &str = r#"{"name": "logons", "query": "DeviceLogonEvents | where Timestamp between ({from} .. {to})", "override_tag": "my.app.defender.logons"}"#;
+
+/// What can be said of a query.
+pub(super) const KNOWN: [&Setting; 5] = [&HUNTING_NAME, &HUNTING_QUERY, &TAG, &REQUEST_PERIOD, &TIME_RANGE];
+/// Of a range where there is no window.
+pub(super) const WITHOUT_WINDOW: &str = "has no effect: the query names no `{from}` and `{to}`";
 
 /// What a query has of its service, unless it says otherwise.
 #[derive(Debug, Clone)]
@@ -52,12 +57,11 @@ pub(super) fn read(
     let mut queries = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let item_path = format!("{path}[{index}]");
-        let known = [&HUNTING_NAME, &HUNTING_QUERY, &TAG, &REQUEST_PERIOD, &TIME_RANGE];
         let Value::Object(members) = item else {
             findings.problem(item_path, format!("expected an object, found {}", kind_of(item)));
             continue;
         };
-        let one = Block::read_members(item_path, members, &known, &[], findings);
+        let one = Block::read_members(item_path, members, &KNOWN, &[], findings);
         let name = name(&one, &mut places, findings);
         let text = text(&one, findings);
         let tag = tag(&one, defaults, has_tag, findings);
@@ -89,6 +93,11 @@ pub(super) fn require(block: &Block<'_>, service: &'static Service, findings: &m
             format!("has no query; give one or more, such as [{EXAMPLE}], or set enabled to false"),
         );
     }
+}
+
+/// Whether a text names neither end of a window: a snapshot.
+pub(super) fn is_whole(text: &str) -> bool {
+    !PLACES.iter().any(|place| text.contains(place))
 }
 
 fn name<'a>(
@@ -163,7 +172,7 @@ fn range(
     let seconds = one.whole_number(&TIME_RANGE, 1..=longest, findings)?;
     if span == Some(QuerySpan::Whole) {
         let path = one.path_of(&TIME_RANGE);
-        findings.remarks.push(format!("{path}: has no effect: the query names no `{{from}}` and `{{to}}`"));
+        findings.remarks.push(format!("{path}: {WITHOUT_WINDOW}"));
         return None;
     }
     Some(SignedDuration::from_secs(seconds))

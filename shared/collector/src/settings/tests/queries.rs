@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::service::{Family, Older, Query, Service, Tag};
 use crate::settings::QuerySpan;
 use crate::settings::document::{Resolved, resolve};
+use crate::settings::migrate::migrate;
 
 static DEFENDER: Family =
     Family { input: "defender", aliases: &[], older: Older::NONE, clouds: CLOUDS, services: &[&HUNTING] };
@@ -174,4 +175,22 @@ fn queries_and_sweeps_are_settings_of_other_services() {
     let with_sweep = json!({"late_sweep_period_in_seconds": 60, "tag": "my.app.a",
         "queries": [{"name": "a", "query": "DeviceInfo"}]});
     assert!(problems_of(with_sweep)[0].starts_with("late_sweep_period_in_seconds: unknown key"));
+}
+
+#[test]
+fn a_migrated_query_has_names_of_today_and_no_range_that_has_no_effect() {
+    let query = |text: &str| json!({"name": text, "query": text, "tag": "my.app.logons", "time_range_in_seconds": 60});
+    let services = json!({"hunting": {"queries": [query(WINDOW), query("DeviceInfo | take 10")]}});
+    let document = json!({"inputs": {"defender": with(input(), json!({"services": services}))}});
+    let found = migrate(&document, &[&DEFENDER], now()).unwrap();
+    let kept = |text: &str| json!({"name": text, "query": text, "override_tag": "my.app.logons"});
+    let expected = [with(kept(WINDOW), json!({"time_range_in_seconds": 60})), kept("DeviceInfo | take 10")];
+    let queries = &found.document["inputs"]["defender"]["services"]["hunting"]["queries"];
+    assert_eq!(*queries, json!(expected));
+    let left_out =
+        found.changes.iter().filter(|line| line.contains("queries[1].time_range_in_seconds: is left out"));
+    assert_eq!((left_out.count(), found.changes.len()), (1, 3), "{:?}", found.changes);
+    assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+    let again = migrate(&found.document, &[&DEFENDER], now()).unwrap();
+    assert_eq!((again.document, again.changes), (found.document, vec![]));
 }
