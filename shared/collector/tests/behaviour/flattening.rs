@@ -3,6 +3,7 @@
 use collector::obfuscate::Rule;
 use collector::report::Status;
 use serde_json::{Value, json};
+use testing::enriched::count_of;
 use testing::flattened::{CASES, INCIDENTS, counted_settings, flattened_settings};
 use testing::site::{Seen, Site, Visit, record};
 
@@ -151,10 +152,11 @@ fn counts_come_last_and_rules_reach_them_like_every_member() {
         )]
     };
     let both = ["ann", "bob"];
+    let count = count_of("a", "related_places").to_string();
     let table = [
-        (vec![], Some(9), apart("0", both, "ann").to_vec()),
-        (vec![], Some(1), whole("0", both, "ann").to_vec()),
-        (vec![], None, whole("0", both, "ann").to_vec()),
+        (vec![], Some(9), apart(&count, both, "ann").to_vec()),
+        (vec![], Some(1), whole(&count, both, "ann").to_vec()),
+        (vec![], None, whole(&count, both, "ann").to_vec()),
         (vec![json!({"name": ["related_places"]})], Some(9), apart("-1", both, "ann").to_vec()),
         (vec![json!({"name": ["related_places"]})], Some(1), whole("-1", both, "ann").to_vec()),
         (vec![json!({"name": ["related_places"]})], None, whole("-1", both, "ann").to_vec()),
@@ -164,7 +166,7 @@ fn counts_come_last_and_rules_reach_them_like_every_member() {
                 json!({"name": ["person", "name"], "value": "y"}),
             ],
             Some(9),
-            apart("0", ["x", "x"], "y").to_vec(),
+            apart(&count, ["x", "x"], "y").to_vec(),
         ),
         (
             vec![
@@ -172,7 +174,7 @@ fn counts_come_last_and_rules_reach_them_like_every_member() {
                 json!({"name": ["person_name"], "value": "y"}),
             ],
             Some(9),
-            apart("0", ["ann", "x"], "y").to_vec(),
+            apart(&count, ["ann", "x"], "y").to_vec(),
         ),
         (
             vec![
@@ -180,7 +182,7 @@ fn counts_come_last_and_rules_reach_them_like_every_member() {
                 json!({"name": ["person_name"], "value": "y"}),
             ],
             Some(1),
-            whole("0", ["x", "x"], "y").to_vec(),
+            whole(&count, ["x", "x"], "y").to_vec(),
         ),
     ];
     for (masks, most, expected) in table {
