@@ -28,8 +28,17 @@ impl Window {
 
     /// The first half, unless it is too short to be halved.
     pub fn halved(&self) -> Option<Self> {
+        self.half_of_at_least(SHORTEST_HALF)
+    }
+
+    /// The first half, as long as that has a second.
+    pub fn halved_to_seconds(&self) -> Option<Self> {
+        self.half_of_at_least(SignedDuration::from_secs(1))
+    }
+
+    fn half_of_at_least(&self, least: SignedDuration) -> Option<Self> {
         let half = SignedDuration::from_secs(self.span().as_secs() / 2);
-        (half >= SHORTEST_HALF).then(|| Self { from: self.from, to: later(self.from, half) })
+        (half >= least).then(|| Self { from: self.from, to: later(self.from, half) })
     }
 }
 
@@ -195,6 +204,11 @@ mod tests {
         let window = Window { from: at(0), to: at(121) };
         assert_eq!(window.halved(), Some(Window { from: at(0), to: at(60) }));
         assert_eq!(Window { from: at(0), to: at(59) }.halved(), None);
+        assert_eq!(
+            Window { from: at(0), to: at(3) }.halved_to_seconds(),
+            Some(Window { from: at(0), to: at(1) })
+        );
+        assert_eq!(Window { from: at(0), to: at(1) }.halved_to_seconds(), None);
     }
 
     proptest! {

@@ -46,7 +46,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 format!("{}; give the query {{from}} and {{to}}, or let it find less", error.message);
             return Err(Stop::Failed(Error::new(ErrorType::PullError, code::BAD_FILTER, message)));
         }
-        let Some(half) = window.halved() else { return Err(Stop::Failed(error)) };
+        // Rows of a query are counted: those of one busy minute may be too many, and would keep all that follow waiting.
+        let half = if self.query_at_hand().is_some() { window.halved_to_seconds() } else { window.halved() };
+        let Some(half) = half else { return Err(Stop::Failed(error)) };
         self.warn(format!(
             "the query is too heavy and is asked for in windows of {} s: {error}",
             half.span().as_secs()

@@ -91,3 +91,18 @@ fn a_query_without_a_window_that_is_asked_twice_a_year_remembers_what_it_sent() 
         assert!(seen.names().contains(&"all"));
     }
 }
+
+#[test]
+fn a_minute_with_more_rows_than_an_answer_has_is_read_second_by_second() {
+    let mut site = HuntingSite::new(NOON, vec![query("a", Window)]);
+    site.most_rows = 10;
+    for second in 0..60 {
+        for row in 0..4 {
+            let time = at("2026-11-20T11:00:00Z") + SignedDuration::from_secs(second);
+            site.add("a", &format!("{second}.{row}"), time);
+        }
+    }
+    assert_eq!(site.tick().status(), Status::UpToDate);
+    let arrived = site.all_arrived();
+    assert_eq!((arrived.len(), arrived.values().max()), (240, Some(&1)));
+}
