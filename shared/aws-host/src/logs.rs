@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -63,10 +63,11 @@ pub fn tell(story: &[Line]) {
     }
 }
 
-fn parse_filter(text: Option<&str>) -> (EnvFilter, Option<String>) {
-    match EnvFilter::try_new(text.unwrap_or(DEFAULT_FILTER)) {
+/// Levels by target. Filters by span and value would bring an engine of regular expressions into the artefact.
+fn parse_filter(text: Option<&str>) -> (Targets, Option<String>) {
+    match text.filter(|text| !text.trim().is_empty()).unwrap_or(DEFAULT_FILTER).parse() {
         Ok(filter) => (filter, None),
-        Err(problem) => (EnvFilter::new(DEFAULT_FILTER), Some(problem.to_string())),
+        Err(problem) => (Targets::new().with_default(Level::INFO), Some(problem.to_string())),
     }
 }
 
