@@ -1,6 +1,8 @@
 //! The plays, one file a subject.
 
 mod architecture;
+mod defender_pace;
+mod defender_volume;
 mod deployment;
 mod events;
 mod failures_of_content;

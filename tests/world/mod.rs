@@ -8,7 +8,9 @@
 pub mod artefacts;
 pub mod chance;
 pub mod contract;
+pub mod counted;
 pub mod crashes;
+pub mod defender_pace;
 pub mod deployment;
 pub mod deployment_play;
 pub mod deployment_values;
