@@ -2,57 +2,16 @@
 //!
 //! What arrives is counted by its hash and not kept: a receiver of the test's own looks at each event and forgets it.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use simulator::receiver::{Receiver, ReceiverConfig};
 use simulator::tenant::{Compression, Fault, FeedConfig, FeedError, Rule, TenantConfig};
 
+use crate::world::counted::Counted;
 use crate::world::feeds::{SIDE_BY_SIDE, URI_RETRY};
-use crate::world::{World, ago, contract, document, now, service};
-
-/// What arrived, counted by the hash of each record.
-#[derive(Clone, Default)]
-struct Counted(Arc<Mutex<HashMap<u64, u32>>>);
-
-impl Counted {
-    /// A receiver that counts, and the Devo secret that leads to it.
-    async fn receiver(&self) -> (Receiver, Value) {
-        let receiver = Receiver::start(ReceiverConfig::default()).await.unwrap();
-        let counts = Arc::clone(&self.0);
-        receiver.on_event(move |event| {
-            if !event.tag.starts_with("devo.") {
-                let record = contract::record_of(std::str::from_utf8(&event.message).unwrap());
-                *counts.lock().unwrap().entry(hash_of(&record)).or_default() += 1;
-            }
-        });
-        let pki = receiver.pki().unwrap();
-        let (client, chain) = (&pki.client, &pki.chain_pem);
-        let secret =
-            document::devo(receiver.address(), chain, &client.certificate_pem, &client.private_key_pem);
-        (receiver, secret)
-    }
-
-    /// Each of the expected records arrived once and nothing else did.
-    fn assert_once(&self, expected: impl Iterator<Item = String>) {
-        let mut counts = std::mem::take(&mut *self.0.lock().unwrap());
-        for record in expected {
-            let copies = counts.remove(&hash_of(&record)).unwrap_or(0);
-            assert_eq!(copies, 1, "copies of {record}");
-        }
-        assert!(counts.is_empty(), "{} records arrived that were never emitted", counts.len());
-    }
-}
-
-fn hash_of(record: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    record.hash(&mut hasher);
-    hasher.finish()
-}
+use crate::world::{World, ago, now, service};
 
 /// Blobs of small records, some of which stand in two of them.
 #[derive(Clone, Copy)]

@@ -8,8 +8,10 @@
 pub mod artefacts;
 pub mod chance;
 pub mod contract;
+pub mod counted;
 pub mod crashes;
 pub mod defender;
+pub mod defender_pace;
 pub mod deployment;
 pub mod deployment_play;
 pub mod deployment_values;

@@ -121,6 +121,14 @@ impl Process {
         kill.args(["-TERM", &id.to_string()]).stderr(Stdio::null()).status().unwrap();
     }
 
+    /// The most memory that it ever had resident, in bytes, as the kernel says; it must be running.
+    pub fn peak_memory(&self) -> u64 {
+        let id = self.child.lock().unwrap().id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Waits for its end.
     pub async fn ended(&self) -> ExitStatus {
         let mut end = self.end.clone();

@@ -157,14 +157,13 @@ impl DynamoStore {
         }
     }
 
-    /// One page of a query, and where the next one starts.
+    /// One page of a query, and the last key that was looked at if there may be more.
     async fn try_query(
         &self,
         partition: &str,
         first: &str,
         last: &str,
-        start: Option<Item>,
-    ) -> Result<(Vec<Item>, Option<Item>), Failure> {
+    ) -> Result<(Vec<Item>, Option<String>), Failure> {
         let answer = self
             .client
             .query()
@@ -175,11 +174,14 @@ impl DynamoStore {
             .expression_attribute_values(":pk", text(partition))
             .expression_attribute_values(":first", text(first))
             .expression_attribute_values(":last", text(last))
-            .set_exclusive_start_key(start)
             .send()
             .await;
         match answer {
-            Ok(output) => Ok((output.items.unwrap_or_default(), output.last_evaluated_key)),
+            Ok(output) => {
+                let end = output.last_evaluated_key.and_then(|mut key| key.remove(SORT));
+                let end = end.and_then(|key| key.as_s().ok().cloned());
+                Ok((output.items.unwrap_or_default(), end))
+            }
             Err(error) => Err(sort(&error)),
         }
     }
@@ -308,30 +310,37 @@ impl StateStore for DynamoStore {
     }
 
     async fn query(&self, partition: &str, first: &str, last: &str) -> Result<Vec<Row>, StateError> {
+        let (mut found, mut rest) = self.query_part(partition, first, last).await?;
+        while let Some(from) = rest {
+            let (rows, behind) = self.query_part(partition, &from, last).await?;
+            found.extend(rows);
+            rest = behind;
+        }
+        Ok(found)
+    }
+
+    /// A megabyte, as DynamoDB gives it.
+    async fn query_part(
+        &self,
+        partition: &str,
+        first: &str,
+        last: &str,
+    ) -> Result<(Vec<Row>, Option<String>), StateError> {
         if first > last || last.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         // No key is empty, and DynamoDB refuses to compare one with an empty text.
         let first = if first.is_empty() { "\0" } else { first };
-        let mut found = Vec::new();
-        let mut start = None;
-        loop {
-            let (items, next) =
-                persistently(self.patience, || self.try_query(partition, first, last, start.clone()))
-                    .await
-                    .map_err(|failure| match failure {
-                    // Nothing is in doubt after a read.
-                    Failure::Unknown(message) => self.state_error(Failure::Unreachable(message)),
-                    other => self.state_error(other),
-                })?;
-            for item in items {
-                found.push(rows::row_of(item).map_err(|problem| self.unreadable(&problem))?);
-            }
-            match next {
-                Some(key) if !key.is_empty() => start = Some(key),
-                _ => return Ok(found),
-            }
-        }
+        let part = persistently(self.patience, || self.try_query(partition, first, last)).await;
+        let (items, end) = part.map_err(|failure| match failure {
+            // Nothing is in doubt after a read.
+            Failure::Unknown(message) => self.state_error(Failure::Unreachable(message)),
+            other => self.state_error(other),
+        })?;
+        let read = items.into_iter().map(rows::row_of).collect::<Result<Vec<Row>, String>>();
+        let rows = read.map_err(|problem| self.unreadable(&problem))?;
+        // The key that follows this one.
+        Ok((rows, end.map(|key| format!("{key}\0"))))
     }
 
     async fn leave(&self, partition: &str, row: &Row) -> Result<(), StateError> {

@@ -52,6 +52,7 @@ use versions::Versions;
 
 pub use bucket::Bucket;
 pub use limit::{Forgotten, most_hashes_a_row};
+pub use versions::Stored;
 
 /// What is known of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,13 @@ pub struct Load {
     /// Last key.
     pub last: String,
     buckets: Vec<Bucket>,
+}
+
+impl Load {
+    /// Whether its rows are many, and can be taken in one after another ([`Memory::part_loaded`]).
+    pub fn is_read_in_parts(&self) -> bool {
+        matches!(self.buckets[..], [Bucket::Version(_)])
+    }
 }
 
 /// No more bytes than about these are held beside the page at hand: 2 million hashes of large rows, or 8 million in filters.
@@ -155,8 +163,10 @@ impl Memory {
     /// Takes in the rows of a read. Rows of other kinds or spaces are passed over, and those of buckets between the
     /// wanted ones that are held already.
     pub fn loaded(&mut self, load: &Load, rows: Vec<Row>) {
-        if let [Bucket::Version(_)] = load.buckets[..] {
-            self.versions.loaded(&self.space, rows);
+        if load.is_read_in_parts() {
+            let mut read = Stored::default();
+            self.part_loaded(&mut read, &rows);
+            self.parts_loaded(read);
             return;
         }
         let mut fresh: BTreeMap<Bucket, Held> = load
@@ -171,6 +181,22 @@ impl Memory {
             held.take_in(bucket, version, row::read(&stored));
         }
         self.held.append(&mut fresh);
+    }
+
+    /// Takes in some rows of a read in parts. Nothing is known before the last of them: see [`Self::parts_loaded`].
+    pub fn part_loaded(&self, read: &mut Stored, rows: &[Row]) {
+        read.part(&self.space, rows);
+    }
+
+    /// All rows of a read in parts were read.
+    pub fn parts_loaded(&mut self, read: Stored) {
+        self.versions.loaded(read);
+    }
+
+    /// The writes that delete, in the next commit, rows that nothing is known by any more, if they are too many to be
+    /// left to end by themselves; no more than `most`.
+    pub fn superseded(&self, most: usize) -> Vec<Write> {
+        self.versions.superseded(&self.space, most)
     }
 
     /// The exact rows that must be read before these records, whose buckets are loaded, can be judged: those behind a

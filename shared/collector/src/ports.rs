@@ -418,6 +418,17 @@ pub trait StateStore: Send + Sync {
         last: &str,
     ) -> impl Future<Output = Result<Vec<Row>, StateError>> + Send;
 
+    /// The beginning of the same read, as much of it as the store gives at once, and the first key of the rest; none behind
+    /// the last row. For reads that are too large to be held as a whole.
+    fn query_part(
+        &self,
+        partition: &str,
+        first: &str,
+        last: &str,
+    ) -> impl Future<Output = Result<(Vec<Row>, Option<String>), StateError>> + Send {
+        async move { Ok((self.query(partition, first, last).await?, None)) }
+    }
+
     /// Stores one row under a key that nobody used before, without the lease: how a request is left for the holder.
     /// It touches nothing else, the checkpoint's `version` included.
     fn leave(&self, partition: &str, row: &Row) -> impl Future<Output = Result<(), StateError>> + Send;

@@ -234,6 +234,13 @@ async fn a_range_is_read_in_order_and_whole(store: &impl StateStore) {
     let names: Vec<String> = (0..12).map(|index| format!("range#{index:02}")).collect();
     assert_eq!(found.iter().map(|row| row.key.clone()).collect::<Vec<_>>(), names);
     assert!(found.iter().all(|row| row.data.as_ref().is_some_and(|data| data.len() == 300_000)));
+    let (mut in_parts, mut first) = (Vec::new(), Some("range#".to_owned()));
+    while let Some(from) = first {
+        let (rows, rest) = store.query_part(partition, &from, "range#~").await.unwrap();
+        in_parts.extend(rows);
+        first = rest;
+    }
+    assert_eq!(in_parts, found, "parts make the whole");
     let part = store.query(partition, "range#03", "range#05").await.unwrap();
     assert_eq!(part.len(), 3, "both ends are included");
     assert!(store.query(partition, "range#3", "range#4").await.unwrap().is_empty());

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::pipeline::{Cost, Packing};
-use crate::{feed, memory, pipeline, startup};
+use crate::{feed, inventory, memory, pipeline, startup};
 
 /// Whole over parts, at the most.
 const MOST_OVER_PARTS: f64 = 1.5;
@@ -26,6 +26,8 @@ pub struct Figures {
     pub memory: Vec<memory::Finding>,
     /// One entry a kind of content and way of sending.
     pub feed: Vec<feed::Finding>,
+    /// One entry a snapshot and way of sending.
+    pub inventory: Vec<inventory::Finding>,
     /// The starts of the artefact.
     pub startup: Option<startup::Finding>,
 }
@@ -42,6 +44,9 @@ impl Figures {
         }
         if !self.feed.is_empty() {
             text.push_str(&feed_table(&self.feed));
+        }
+        if !self.inventory.is_empty() {
+            text.push_str(&inventory_table(&self.inventory));
         }
         if let Some(finding) = &self.startup {
             text.push_str(&startup_table(finding));
@@ -115,6 +120,33 @@ fn feed_table(findings: &[feed::Finding]) -> String {
         ]);
     }
     format!("feed: the artefact fetches content of records of 1.1 kB\n{rows}\n\n")
+}
+
+fn inventory_table(findings: &[inventory::Finding]) -> String {
+    let header =
+        ["snapshot", "sent as", "cpu s / 100,000", "requests", "units written", "read", "peak MB", "goal"];
+    let mut rows = table(&header);
+    for finding in findings {
+        let sent = match finding.packing {
+            Packing::Plain => "lines",
+            Packing::Gzip => "gzip members",
+        };
+        rows.add_row([
+            finding.turn.to_owned(),
+            sent.to_owned(),
+            micros(finding.usage.cpu_micros / 1e6 / (finding.stock.rows as f64 / 1e5)),
+            finding.requests.to_string(),
+            format!("{:.0}", finding.units_written),
+            format!("{:.0}", finding.units_read),
+            megabytes(finding.usage.memory.peak as f64),
+            at_most(PEAK_MEGABYTES),
+        ]);
+    }
+    let size = findings.first().map_or((0, 0), |finding| (finding.stock.rows, finding.stock.row_bytes));
+    format!(
+        "inventory: the artefact, each time a new process, and {} rows of {} bytes\n{rows}\n\n",
+        size.0, size.1
+    )
 }
 
 fn startup_table(finding: &startup::Finding) -> String {

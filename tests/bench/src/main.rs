@@ -10,6 +10,7 @@ mod costs;
 mod cpu;
 mod feed;
 mod figures;
+mod inventory;
 mod memory;
 mod pages;
 mod parts;
@@ -40,6 +41,7 @@ const EXAMPLES: &str = "Examples:
   bench pipeline --gzip --json        the same with gzip, for a program
   bench memory                        peak memory by size of record
   bench feed                          a content feed of Office 365
+  bench inventory                     machines of Defender for Endpoint, day after day
   bench startup --artefact ./bootstrap
   bench costs --markdown              what a deployment costs a month, for the README";
 
@@ -68,6 +70,8 @@ enum Command {
     Memory(Artefact),
     /// Processor time and peak memory of the artefact with a content feed: 2,000 blobs, and one of 60 MB.
     Feed(Artefact),
+    /// Processor time, peak memory and state of the artefact with an inventory of 200,000 machines, read again and again.
+    Inventory(Artefact),
     /// Time from the start of the process to its first poll of the Lambda runtime API.
     Startup(Artefact),
     /// What a deployment costs a month: measured ticks of the artefact, times prices, for three sizes of tenant.
@@ -124,6 +128,9 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
             figures.memory.extend(memory::measure_artefact(&startup::artefact(named.artefact)?)?);
         }
         Some(Command::Feed(named)) => figures.feed = feed::measure(&startup::artefact(named.artefact)?)?,
+        Some(Command::Inventory(named)) => {
+            figures.inventory = inventory::measure(&startup::artefact(named.artefact)?)?;
+        }
         Some(Command::Startup(named)) => {
             figures.startup = Some(startup::measure(&startup::artefact(named.artefact)?)?);
         }
@@ -138,6 +145,7 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
                 Ok(artefact) => {
                     figures.memory.extend(memory::measure_artefact(&artefact)?);
                     figures.feed = feed::measure(&artefact)?;
+                    figures.inventory = inventory::measure(&artefact)?;
                     figures.startup = Some(startup::measure(&artefact)?);
                 }
                 Err(missing) => writeln!(io::stderr(), "the artefact is not measured: {missing}")?,

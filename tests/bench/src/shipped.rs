@@ -85,49 +85,81 @@ pub fn variables(runtime_api: SocketAddr, handler: &'static str) -> Vec<(&'stati
     variables
 }
 
+/// A pull that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    /// The event of the invocation.
+    pub event: Value,
+    /// Records that it delivers; anything else is a failure of the benchmark.
+    pub delivers: u64,
+}
+
 /// Has the executable pull everything there is, as often as the job says, and tells what it used.
 pub fn run(artefact: &Path, job: &Job) -> Outcome<Usage> {
-    tokio::runtime::Runtime::new()?.block_on(pull(artefact, job))
+    // What was delivered in the first round is known in the others.
+    let delivers = |round| if round == 0 { job.records as u64 } else { 0 };
+    let pulls: Vec<Pull> = (0..job.rounds)
+        .map(|round| Pull { event: json!({"force": true}), delivers: delivers(round) })
+        .collect();
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let stage = Stage::set(job, start_database().await?).await?;
+        Ok(stage.play(artefact, &pulls).await?.0)
+    })
 }
 
-async fn pull(artefact: &Path, job: &Job) -> Outcome<Usage> {
-    let database = start_database().await?;
-    let secrets = Secrets::start().await?;
-    let (collector, devo) = documents(job);
-    secrets.put(SECRETS[0], &collector.to_string())?;
-    secrets.put(SECRETS[1], &devo.to_string())?;
-    let runtime = Runtime::start(RuntimeConfig::default()).await?;
-    let process = Command::new(artefact)
-        .env_clear()
-        .envs(variables(runtime.address(), job.handler))
-        .env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{database}"))
-        .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let id = process.id().ok_or("the process ended at once")?.to_string();
-    while runtime.open_polls() == 0 {
-        sleep(Duration::from_millis(1)).await;
+/// What the executable talks to beside the API and Devo.
+pub struct Stage {
+    handler: &'static str,
+    database: SocketAddr,
+    secrets: Secrets,
+}
+
+impl Stage {
+    /// The stage of a job, with this database.
+    pub async fn set(job: &Job, database: SocketAddr) -> Outcome<Self> {
+        let secrets = Secrets::start().await?;
+        let (collector, devo) = documents(job);
+        secrets.put(SECRETS[0], &collector.to_string())?;
+        secrets.put(SECRETS[1], &devo.to_string())?;
+        Ok(Self { handler: job.handler, database, secrets })
     }
-    let before = cpu::memory(&id)?;
-    let cpu_before = cpu::time_of(&id)?;
-    for round in 0..job.rounds {
-        let answer = invoke(&runtime).await?;
-        // What was delivered in the first round is known in the others.
-        let expected = if round == 0 { job.records as u64 } else { 0 };
-        if answer["delivered"].as_u64() != Some(expected) {
-            return Err(format!("{expected} records were to be delivered, not as in {answer}").into());
+
+    /// Has a new process do these pulls, one after another. Gives what it used, and its answers.
+    pub async fn play(&self, artefact: &Path, pulls: &[Pull]) -> Outcome<(Usage, Vec<Value>)> {
+        let runtime = Runtime::start(RuntimeConfig::default()).await?;
+        let process = Command::new(artefact)
+            .env_clear()
+            .envs(variables(runtime.address(), self.handler))
+            .env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{}", self.database))
+            .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.url())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let id = process.id().ok_or("the process ended at once")?.to_string();
+        while runtime.open_polls() == 0 {
+            sleep(Duration::from_millis(1)).await;
         }
+        let before = cpu::memory(&id)?;
+        let cpu_before = cpu::time_of(&id)?;
+        let mut answers = Vec::new();
+        for pull in pulls {
+            let answer = invoke(&runtime, pull).await?;
+            if answer["delivered"].as_u64() != Some(pull.delivers) {
+                let expected = pull.delivers;
+                return Err(format!("{expected} records were to be delivered, not as in {answer}").into());
+            }
+            answers.push(answer);
+        }
+        let cpu = cpu::time_of(&id)?.saturating_sub(cpu_before);
+        let memory = Peak { before, peak: cpu::peak_memory(&id)? };
+        Ok((Usage { memory, cpu_micros: cpu.as_secs_f64() * 1e6 }, answers))
     }
-    let cpu = cpu::time_of(&id)?.saturating_sub(cpu_before);
-    let memory = Peak { before, peak: cpu::peak_memory(&id)? };
-    Ok(Usage { memory, cpu_micros: cpu.as_secs_f64() * 1e6 })
 }
 
-async fn invoke(runtime: &Runtime) -> Outcome<Value> {
-    let invocation = runtime.invoke("{\"force\": true}", TIME)?;
+async fn invoke(runtime: &Runtime, pull: &Pull) -> Outcome<Value> {
+    let invocation = runtime.invoke(&pull.event.to_string(), TIME)?;
     match timeout(TIME, invocation.answer()).await {
         Ok(InvocationAnswer::Response(answer)) => Ok(answer),
         Ok(other) => Err(format!("the executable failed: {other:?}").into()),

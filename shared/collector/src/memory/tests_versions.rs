@@ -26,8 +26,11 @@ impl Store {
     fn read(&self) -> Versions {
         let mut versions = Versions::default();
         let (first, last) = versions.keys_to_read(SPACE).unwrap();
-        let rows = self.0.range(first..=last).map(|(_, row)| row.clone()).collect();
-        versions.loaded(SPACE, rows);
+        let rows: Vec<Row> = self.0.range(first..=last).map(|(_, row)| row.clone()).collect();
+        // In parts, from the end on: neither makes a difference.
+        let mut read = Stored::default();
+        rows.chunks(3).rev().for_each(|part| read.part(SPACE, part));
+        versions.loaded(read);
         assert_eq!(versions.keys_to_read(SPACE), None);
         versions
     }
@@ -110,6 +113,45 @@ fn rows_of_other_spaces_and_kinds_are_passed_over_and_a_damaged_one_holds_less()
     rows.extend(store.0.into_values());
     rows.push(Row { key: "memory#3#timeless#1".to_owned(), ..Row::default() });
     let mut read = Versions::default();
-    read.loaded(SPACE, rows);
+    let mut stored = Stored::default();
+    stored.part(SPACE, &rows);
+    read.loaded(stored);
     assert_eq!([read.judge(1, 10, 0), read.judge(2, 20, 0)], [Verdict::Known, Verdict::New]);
+}
+
+#[test]
+fn rows_of_which_nothing_holds_are_deleted_when_they_are_too_many_and_what_holds_stays() {
+    const IDS: u64 = 150_000;
+    let (mut store, mut versions) = (Store::default(), Store::default().read());
+    // Two ids never change after the beginning: what holds them must stay.
+    let changing = |round: u64| if round == 0 { 0..IDS } else { 2..IDS };
+    let pairs = |store: &Store| -> usize {
+        store.0.values().map(|row| row.data.as_ref().unwrap().len() / PAIR).sum()
+    };
+    let mut most = 0;
+    for round in 0..30 {
+        for id in changing(round) {
+            versions.stage(id, round);
+        }
+        let mut writes = versions.rows(SPACE, 2 * round, 100);
+        let deletes = versions.superseded(SPACE, 80);
+        writes.extend(deletes);
+        store.write(&writes);
+        versions.committed(SPACE, &writes);
+        while let deletes = versions.superseded(SPACE, 3)
+            && !deletes.is_empty()
+        {
+            assert!(deletes.len() <= 3);
+            store.write(&deletes);
+            versions.committed(SPACE, &deletes);
+        }
+        most = most.max(pairs(&store));
+        if round % 7 == 0 {
+            versions = store.read();
+        }
+    }
+    assert!(most > MOST_SUPERSEDED && most <= MOST_SUPERSEDED + 3 * IDS as usize, "{most} pairs");
+    let cold = store.read();
+    assert!((2..IDS).all(|id| cold.judge(id, 29, 0) == Verdict::Known));
+    assert_eq!([cold.judge(0, 0, 0), cold.judge(1, 0, 0)], [Verdict::Known; 2]);
 }

@@ -2,14 +2,18 @@
 //!
 //! A set of hashes knows that a content was delivered once; it cannot know that another one came after it. So records that
 //! change and change back are remembered as pairs, the hash of the id and that of the content. Each commit adds a row with
-//! the pairs that it delivered, and where rows differ the newer one holds. Rows are read as a whole, about 16 bytes a record
-//! in the store and 48 in memory: these are alerts and inventories, not logs.
+//! the pairs that it delivered, and where rows differ the newer one holds. All rows are read, part by part, about 16 bytes a
+//! record in the store and 40 in memory: these are alerts and inventories, not logs.
 //!
 //! A row is named `versions#{space}#{version}`, the version being that of the commit that wrote it: keys sort by age. Many
 //! small neighbours become one, which takes the place of the newest of them. When a checkpoint was deleted, versions count
 //! from 1 again under another hash key: what older rows hold then meets no id of ours, but they sort behind our rows, so
 //! age is compared id by id, and no row is merged before its version is in the past.
+//!
+//! A list that changes as a whole each time leaves rows behind of which nothing holds any more. They end by themselves,
+//! which costs nothing, while deleting them costs as much as writing them did: so only what is too much is deleted.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 
@@ -31,7 +35,12 @@ pub(super) const MOST_IN_ROW: usize = 16 * 1024;
 /// Rows of this many pairs or more are left alone: merging them costs more writes than it ever saves reads.
 const MERGED_BELOW: usize = 1_024;
 /// About what a pair takes in memory, in bytes.
-const HELD_BYTES: usize = 48;
+const HELD_BYTES: usize = 40;
+/// So many pairs that hold no more are left to end by themselves: 16 MB that a cold start reads in vain. They are a list of
+/// 200,000 records, each of them changed once a day.
+const MOST_SUPERSEDED: usize = 1_000_000;
+/// Pairs of the rows that one commit deletes, in the store a megabyte of the four that a commit may touch.
+const MOST_DELETED: usize = 64 * 1024;
 
 /// The versions of one key space.
 #[derive(Debug, Default)]
@@ -42,28 +51,43 @@ pub(super) struct Versions {
     staged: BTreeMap<u64, u64>,
 }
 
+/// Versions that are being read.
 #[derive(Debug, Default)]
-struct Stored {
+pub struct Stored {
     latest: HashMap<u64, Latest, BuildHasherDefault<Uniform>>,
     /// The rows by version, oldest first.
     rows: BTreeMap<String, Stake>,
+    /// What counts of each row that was taken in, be it still there or not.
+    origins: Vec<Origin>,
 }
 
 /// The newest version of an id.
 #[derive(Debug, Clone, Copy)]
 struct Latest {
     content: u64,
-    /// Version of the commit that wrote it.
+    /// Index of the newest row that holds it.
+    origin: u32,
+}
+
+/// Where versions come from.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    /// Version of the commit that wrote the row.
     written: u64,
     /// Epoch seconds.
     kept_until: i64,
+    /// Ids whose newest version it holds.
+    holding: u32,
 }
 
-/// What must be known of a row to merge it.
+/// What must be known of a row to merge or to delete it.
 #[derive(Debug)]
 struct Stake {
     /// Its pairs, unless they are too many to be merged.
     pairs: Option<Vec<(u64, u64)>>,
+    /// How many they are.
+    count: usize,
+    origin: u32,
     /// Epoch seconds.
     expires_at: i64,
 }
@@ -75,11 +99,8 @@ impl Versions {
         self.stored.is_none().then(|| (prefix.clone(), format!("{prefix}~")))
     }
 
-    /// Takes in what was read. A row that is damaged holds less: its records are sent again.
-    pub(super) fn loaded(&mut self, space: &str, mut rows: Vec<Row>) {
-        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        let mut stored = Stored::default();
-        rows.iter().for_each(|row| stored.take_in(space, row));
+    /// Takes in what was read.
+    pub(super) fn loaded(&mut self, stored: Stored) {
         self.stored = Some(stored);
     }
 
@@ -91,10 +112,15 @@ impl Versions {
         }
         match self.stored.as_ref().and_then(|stored| stored.latest.get(&id)) {
             Some(latest) if latest.content != content => Verdict::New,
-            Some(latest) if latest.kept_until < enough => Verdict::Ending,
+            Some(latest) if self.kept_until(latest) < enough => Verdict::Ending,
             Some(_) => Verdict::Known,
             None => Verdict::New,
         }
+    }
+
+    fn kept_until(&self, latest: &Latest) -> i64 {
+        let origin = self.stored.as_ref().and_then(|stored| stored.origin(latest.origin));
+        origin.map_or(i64::MIN, |origin| origin.kept_until)
     }
 
     /// The content of an id that was delivered or staged last.
@@ -172,6 +198,24 @@ impl Versions {
             .collect()
     }
 
+    /// The writes that delete rows of which no pair holds any more, the oldest first, if there are too many of them: no more
+    /// than `most` and than one commit takes.
+    pub(super) fn superseded(&self, space: &str, most: usize) -> Vec<Write> {
+        let Some(stored) = &self.stored else { return Vec::new() };
+        let pairs: usize = stored.rows.values().map(|row| row.count).sum();
+        let surplus = pairs.saturating_sub(stored.latest.len() + MOST_SUPERSEDED).min(MOST_DELETED);
+        let holds = |row: &Stake| stored.origin(row.origin).is_none_or(|origin| origin.holding > 0);
+        let idle = stored.rows.iter().filter(|(_, row)| !holds(row));
+        let mut deleted = 0;
+        idle.take_while(|(_, row)| {
+            deleted += row.count;
+            deleted <= surplus
+        })
+        .take(most)
+        .map(|(version, _)| Write::Delete(format!("{}{version}", prefix_of(space))))
+        .collect()
+    }
+
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         let stored = self.stored.as_ref().map_or(0, |stored| stored.latest.len());
@@ -180,25 +224,52 @@ impl Versions {
 }
 
 impl Stored {
+    /// Takes in a part of what is read. A row that is damaged holds less: its records are sent again.
+    pub(super) fn part(&mut self, space: &str, rows: &[Row]) {
+        rows.iter().for_each(|row| self.take_in(space, row));
+    }
+
     /// Takes in a row: of each id what was written last counts, whatever the order in which rows come.
     fn take_in(&mut self, space: &str, row: &Row) {
         let Some(version) = version_of(space, &row.key) else { return };
         let expires_at = row.expires_at.unwrap_or(i64::MAX);
         let data = row.data.clone().unwrap_or_default();
-        let pairs: Vec<(u64, u64)> = data.as_chunks::<PAIR>().0.iter().map(read_pair).collect();
-        let written = number_of(version);
-        for (id, content) in &pairs {
-            let read = Latest { content: *content, written, kept_until: expires_at };
-            let latest = self.latest.entry(*id).or_insert(read);
-            if latest.content == *content {
-                latest.written = latest.written.max(written);
-                latest.kept_until = latest.kept_until.max(expires_at);
-            } else if latest.written <= written {
-                *latest = read;
-            }
+        let (pairs, _) = data.as_chunks::<PAIR>();
+        let index = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
+        self.origins.push(Origin { written: number_of(version), kept_until: expires_at, holding: 0 });
+        for (id, content) in pairs.iter().map(read_pair) {
+            self.take_in_pair(id, Latest { content, origin: index });
         }
-        let pairs = (pairs.len() < MERGED_BELOW).then_some(pairs);
-        self.rows.insert(version.to_owned(), Stake { pairs, expires_at });
+        let count = pairs.len();
+        let kept = (count < MERGED_BELOW).then(|| pairs.iter().map(read_pair).collect());
+        self.rows.insert(version.to_owned(), Stake { pairs: kept, count, origin: index, expires_at });
+    }
+
+    fn take_in_pair(&mut self, id: u64, read: Latest) {
+        let written =
+            |origins: &[Origin], index: u32| origins.get(index as usize).map(|origin| origin.written);
+        let before = match self.latest.entry(id) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(read);
+                None
+            }
+            Entry::Occupied(held)
+                if written(&self.origins, held.get().origin) > written(&self.origins, read.origin) =>
+            {
+                return;
+            }
+            Entry::Occupied(mut held) => Some(held.insert(read).origin),
+        };
+        if let Some(origin) = before.and_then(|index| self.origins.get_mut(index as usize)) {
+            origin.holding -= 1;
+        }
+        if let Some(origin) = self.origins.get_mut(read.origin as usize) {
+            origin.holding += 1;
+        }
+    }
+
+    fn origin(&self, index: u32) -> Option<&Origin> {
+        self.origins.get(index as usize)
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::instant;
-use crate::memory::{Bucket, Load, Memory, Verdict};
+use crate::memory::{Bucket, Load, Memory, Stored, Verdict};
 use crate::message::{Picked, paths};
 use crate::ports::{Sink, Source, StateStore, Write};
 use crate::record::scan;
@@ -174,6 +174,10 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         }
         let buckets: BTreeSet<Bucket> = places.iter().map(|(bucket, _)| *bucket).collect();
         for load in self.warm.memory.loads(&buckets) {
+            if load.is_read_in_parts() {
+                self.load_in_parts(&load).await?;
+                continue;
+            }
             let rows = self.read_rows(&load).await?;
             self.warm.memory.loaded(&load, rows);
         }
@@ -185,6 +189,20 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             }
         }
         self.confirm(places).await
+    }
+
+    /// Reads rows that are too many to be held all at once.
+    async fn load_in_parts(&mut self, load: &Load) -> Result<(), Stop> {
+        let mut read = Stored::default();
+        let mut first = Some(load.first.clone());
+        while let Some(from) = first {
+            let part = self.ports.state.query_part(&self.settings.partition(), &from, &load.last).await;
+            let (rows, rest) = part.map_err(|error| Stop::Failed(proof::failure(&error)))?;
+            self.warm.memory.part_loaded(&mut read, &rows);
+            first = rest;
+        }
+        self.warm.memory.parts_loaded(read);
+        Ok(())
     }
 
     /// Reads the hashes behind filters that say "maybe": nothing is dropped because of a guess.
@@ -254,6 +272,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             self.memories().flat_map(|memory| memory.rows(version, self.started, retention)).collect();
         let room = MOST_ROWS.saturating_sub(rows.len() + self.batch.queue.len()).max(FORGOTTEN_AT_LEAST);
         rows.extend(self.forget_oldest(room).await);
+        rows.extend(self.warm.memory.superseded(room));
         rows
     }
 

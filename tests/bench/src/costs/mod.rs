@@ -8,7 +8,7 @@ mod assumptions;
 mod bill;
 mod line;
 mod measure;
-mod meter;
+pub mod meter;
 mod model;
 mod prices;
 mod report;
