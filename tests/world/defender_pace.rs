@@ -4,7 +4,7 @@
 //! limits that count by the hour. Each service has one process, which is gone now and then. What happens between two ticks
 //! is the test's matter. Judged is by the tenant's own log, in every span wherever it begins.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use collector::report::Report;
@@ -39,7 +39,8 @@ const COLD_EVERY: u64 = 7;
 const MOST_TICKS: u64 = 500;
 
 /// What the operator is told when there is more to do than the limit allows.
-const OF_OUR_LIMIT: [&str; 2] = ["the request quota is used up", "the request limit has no turn"];
+const OF_OUR_LIMIT: [&str; 3] =
+    ["the request quota is used up", "the request limit has no turn", "later than its period"];
 
 /// The services of one input, and what they talk to.
 pub struct Shift {

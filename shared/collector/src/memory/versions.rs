@@ -201,9 +201,13 @@ impl Versions {
     /// The writes that delete rows of which no pair holds any more, the oldest first, if there are too many of them: no more
     /// than `most` and than one commit takes.
     pub(super) fn superseded(&self, space: &str, most: usize) -> Vec<Write> {
+        self.superseded_beyond(MOST_SUPERSEDED, space, most)
+    }
+
+    fn superseded_beyond(&self, left_alone: usize, space: &str, most: usize) -> Vec<Write> {
         let Some(stored) = &self.stored else { return Vec::new() };
         let pairs: usize = stored.rows.values().map(|row| row.count).sum();
-        let surplus = pairs.saturating_sub(stored.latest.len() + MOST_SUPERSEDED).min(MOST_DELETED);
+        let surplus = pairs.saturating_sub(stored.latest.len() + left_alone).min(MOST_DELETED);
         let holds = |row: &Stake| stored.origin(row.origin).is_none_or(|origin| origin.holding > 0);
         let idle = stored.rows.iter().filter(|(_, row)| !holds(row));
         let mut deleted = 0;
