@@ -58,6 +58,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) method: Method,
     /// Of the configured origin.
     pub(crate) url: &'a Url,
+    /// What the log calls it: the path of a URL may hold what nobody shall read.
+    pub(crate) told_as: &'a str,
     /// Headers beside the usual ones.
     pub(crate) headers: HeaderMap,
     pub(crate) deadline: Timestamp,
@@ -179,7 +181,7 @@ impl Access {
                 if is_over || !retries.count() {
                     return Err(self.give_up(failure, &bearer).await);
                 }
-                tracing::info!(url = ask.url.path(), failure = failure.sentence(), "asked for patience");
+                tracing::info!(url = ask.told_as, failure = failure.sentence(), "asked for patience");
                 continue;
             }
             if failure.status.is_some() {
@@ -188,7 +190,7 @@ impl Access {
             match retries.next(failure.retry_after, self.clock.now(), ask.deadline) {
                 Next::Wait(wait) => {
                     tracing::info!(
-                        url = ask.url.path(),
+                        url = ask.told_as,
                         failure = failure.sentence(),
                         wait_ms = wait.as_millis(),
                         "request failed, trying again"

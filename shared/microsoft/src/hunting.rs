@@ -73,6 +73,7 @@ impl Hunting {
         let ask = Ask {
             method: Method::POST,
             url: &self.url,
+            told_as: self.url.path(),
             headers: HeaderMap::new(),
             deadline: request.deadline,
             repeats: Repeats::UnlessHeavy,

@@ -96,6 +96,7 @@ impl Counts {
         let ask = Ask {
             method: Method::GET,
             url,
+            told_as: request.enrichment.path,
             headers: HeaderMap::new(),
             deadline: request.deadline,
             repeats: Repeats::Patient,

@@ -289,6 +289,7 @@ impl ApiSource {
         let ask = Ask {
             method: Method::GET,
             url,
+            told_as: url.path(),
             headers: query.headers.clone(),
             deadline: request.deadline,
             repeats: Repeats::Patient,

@@ -196,7 +196,7 @@ impl ContentFeed<'_> {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let (body, answer) = (Bytes::new(), Expected::Page);
-        Ask { method, url, headers, deadline: request.deadline, repeats, body, answer }
+        Ask { method, url, told_as: url.path(), headers, deadline: request.deadline, repeats, body, answer }
     }
 
     fn still_unserved(&self, unanswered: &Unanswered, place: &Place<'_>) -> SourceError {
