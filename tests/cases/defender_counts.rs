@@ -312,7 +312,10 @@ async fn counts_that_change_make_no_new_record_and_a_record_that_changes_is_coun
     let world = world("endpoint-software", DefenderConfig::default()).await;
     let all = switches("endpoint-software", &[]);
     world.configure(&settings(&all, &json!({})));
-    let records = emit(&world, 0..3);
+    let mut records = [emit(&world, 0..1), emit(&world, 2..3)].concat();
+    let last = simulator::records::software(1);
+    let number = world.tenant.emit_defender(world.list(), last.clone()).unwrap();
+    records.push(last);
     let mut expected = all_enriched(&world, &records, &all);
     assert_answer(&world.tick().await, "endpoint-software", 3);
     let counted = asked(&world).len();
@@ -324,14 +327,14 @@ async fn counts_that_change_make_no_new_record_and_a_record_that_changes_is_coun
     assert_answer(&again, "endpoint-software", 0);
     assert_eq!((again["duplicates"].clone(), asked(&world).len()), (json!(3), counted));
 
-    let changed = records[1].replace("\"activeAlert\":false", "\"activeAlert\":true");
-    assert_ne!(changed, records[1]);
-    world.tenant.emit_defender(world.list(), changed.clone()).unwrap();
+    let changed = records[2].replace("\"activeAlert\":false", "\"activeAlert\":true");
+    assert_ne!(changed, records[2]);
+    world.tenant.update_defender(world.list(), number, changed.clone()).unwrap();
     assert_answer(&world.force().await, "endpoint-software", 1);
     let eleven: Vec<(&str, usize)> = all.iter().map(|switch| (switch.member, 11)).collect();
     expected.push(with_members(&changed, &eleven));
     assert_arrived(&world, &expected);
-    assert_eq!(id_of(&changed), id_of(&records[1]));
+    assert_eq!(id_of(&changed), id_of(&records[2]));
     world.close().await;
 }
 
