@@ -78,8 +78,8 @@ pub fn feeds() -> impl Iterator<Item = &'static Service> {
 
 /// Every service of the artefact, in the order of the README's table.
 pub fn all_services() -> impl Iterator<Item = &'static Service> {
-    let later = [&office365::MANAGEMENT, &endpoint::DEFENDER].into_iter().flat_map(|family| family.services);
-    services().chain(security()).chain(later.copied())
+    let later = [&office365::MANAGEMENT, &endpoint::DEFENDER, &cloud_apps::CLOUD_APPS];
+    services().chain(security()).chain(later.into_iter().flat_map(|family| family.services).copied())
 }
 
 /// The service of this function; fails the test when there is none.

@@ -3,5 +3,11 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    aws_host::run(&[&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT, &endpoint::DEFENDER])
+    aws_host::run(&[
+        &graph::AUDIT,
+        &graph::SECURITY,
+        &office365::MANAGEMENT,
+        &endpoint::DEFENDER,
+        &cloud_apps::CLOUD_APPS,
+    ])
 }

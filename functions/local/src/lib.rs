@@ -28,7 +28,7 @@ pub use demo::{Reads, World};
 
 /// The families this collector knows, in the order of the README's table.
 pub static FAMILIES: &[&Family] =
-    &[&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT, &endpoint::DEFENDER];
+    &[&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT, &endpoint::DEFENDER, &cloud_apps::CLOUD_APPS];
 
 /// Plays the command that this process was started with.
 pub fn main() -> ExitCode {

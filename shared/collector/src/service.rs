@@ -104,8 +104,10 @@ pub struct Service {
     pub period: Period,
     /// The published request limit.
     pub rate: Rate,
-    /// Application permission that the API's 403 asks for, named in the error.
+    /// Application permission that the API's 403 asks for, named in the error; empty where none grants it.
     pub permission: &'static str,
+    /// What its requests carry as `Authorization`.
+    pub authorization: Authorization,
     /// The counts that a document may ask to be added to each record.
     pub enrichments: &'static [Enrichment],
     /// How a record is taken apart into events, where a document asks for that.
@@ -133,9 +135,19 @@ impl Service {
         period: Period { default_seconds: 300, minimum_seconds: 60 },
         rate: Rate { requests: 1, seconds: 1, budget: "" },
         permission: "",
+        authorization: Authorization::Login,
         enrichments: &[],
         flatten: None,
     };
+}
+
+/// What the requests of a service carry as `Authorization`.
+#[derive(Debug, Clone, Copy)]
+pub enum Authorization {
+    /// `Bearer` and a token that a login gives for the application.
+    Login,
+    /// `Token` and what this setting of the credentials says, as it is: nobody logs in.
+    Token(&'static Setting),
 }
 
 /// A count of what belongs to a record, asked for with a request of its own.
@@ -208,6 +220,19 @@ pub enum Query {
         /// links to the API.
         page_size: Option<u32>,
     },
+    /// A list of Defender for Cloud Apps: filters, place and size of a page are posted as JSON, and each answer says whether
+    /// there is more.
+    FilteredList {
+        /// Path under the base URL, with the slash at its end, for example `/api/v1/activities/`.
+        path: &'static str,
+        /// The filters on a time, in epoch milliseconds. A window is asked for by each of them, one after the other; where
+        /// there is none, the whole list is read each time.
+        times: &'static [&'static str],
+        /// `limit`: rows of a page.
+        page_size: u32,
+        /// How a list of several pages is read.
+        reading: Reading,
+    },
     /// The operator's own queries (advanced hunting), each posted with its own period, tag and position. Those that name
     /// the ends of a window (`{from}` and `{to}`) are asked window by window, the others as a snapshot.
     Hunting {
@@ -233,7 +258,7 @@ impl Query {
 
     /// Whether the whole list is read each time, so that there is no window of event time.
     pub fn is_snapshot(&self) -> bool {
-        matches!(self, Self::Snapshot { .. })
+        matches!(self, Self::Snapshot { .. } | Self::FilteredList { times: [], .. })
     }
 
     /// Whether it is the operator's own queries.
@@ -265,6 +290,16 @@ pub enum Paging {
     /// only a second that does not is read by `$skip`. So a record that changes while the window is read cannot move another
     /// one out of sight. Paths and queries of links are followed at the configured host.
     Slices,
+}
+
+/// How a list of Defender for Cloud Apps that has several pages is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// By `skip`, which leads no further than some thousand rows: a window that has more than one page is asked for in
+    /// parts. A list without a time is read by `skip` alone.
+    Pages,
+    /// In scan mode: each answer gives the filters (`nextQueryFilters`) that lead to the next one.
+    Scan,
 }
 
 /// Which records are the same. Enriched members and those that the collector adds are never compared.

@@ -33,6 +33,8 @@ pub(crate) enum Identity {
     Secret(SecretString),
     /// A certificate and its key.
     Certificate(Box<CertificateIdentity>),
+    /// A token that is sent as it is: nobody logs in.
+    Token(SecretString),
 }
 
 /// A certificate's name for Entra ID and the key that belongs to it.
@@ -60,6 +62,7 @@ impl Identity {
     pub(crate) fn load(credential: &Credential, now: Timestamp) -> Result<(Self, Vec<String>), Error> {
         match credential {
             Credential::Secret(secret) => Ok((Self::Secret(secret.clone()), Vec::new())),
+            Credential::Token(token) => Ok((Self::Token(token.clone()), Vec::new())),
             Credential::Certificate { certificate, private_key } => {
                 let (identity, warnings) = CertificateIdentity::load(certificate, private_key, now)
                     .map_err(|problems| settings_error(problems.join("; ")))?;

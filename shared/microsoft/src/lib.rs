@@ -13,6 +13,7 @@ mod client;
 mod complaint;
 mod content;
 mod failure;
+mod filtered;
 mod gate;
 mod hunting;
 mod identity;

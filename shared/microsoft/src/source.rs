@@ -25,6 +25,7 @@ use crate::content::fetch::Fetch;
 use crate::content::subscription::Subscription;
 use crate::content::{ContentFeed, recall};
 use crate::failure::{Context, Target, retired};
+use crate::filtered::FilteredList;
 use crate::hunting::Hunting;
 use crate::identity::{Identity, settings_error};
 use crate::notices::Notices;
@@ -57,6 +58,7 @@ struct Shared {
 /// What the service's declaration says, made ready.
 enum Api {
     OData(ODataQuery),
+    Filtered(FilteredList),
     Hunting(Hunting),
     Content(ContentQuery),
     /// Content is fetched by its URIs; nothing is listed.
@@ -95,7 +97,7 @@ impl Microsoft {
             kept: Arc::new(kept),
             api,
             counts: Counts::at(&settings.connection)?,
-            additional_filter: settings.additional_filter.clone(),
+            additional_filter: settings.filter_clause().map(str::to_owned),
             permission: settings.service.permission,
             successor: match settings.service.query {
                 Query::OData { successor, .. } => successor,
@@ -175,6 +177,9 @@ impl Source for ApiSource {
                 };
                 feed.page(request, &mut self.walk).await
             }
+            Api::Filtered(list) => {
+                list.page(&self.access, request, &mut self.last_body, &mut self.walk).await
+            }
             Api::Hunting(hunting) => {
                 hunting.page(&self.access, request, &mut self.last_body, shared.permission).await
             }
@@ -217,6 +222,7 @@ impl Source for ApiSource {
     fn fingerprint(&self) -> String {
         match &self.shared.api {
             Api::OData(query) => query.fingerprint(),
+            Api::Filtered(list) => list.fingerprint(),
             Api::Hunting(hunting) => hunting.fingerprint(),
             Api::Content(query) | Api::FailedContent(query) => query.fingerprint(),
         }
@@ -336,6 +342,7 @@ impl Api {
                 };
                 Self::OData(ODataQuery::new(settings, plan, path, None, &[])?)
             }
+            Query::FilteredList { .. } => Self::Filtered(FilteredList::new(settings)?),
             Query::Hunting { path } => Self::Hunting(Hunting::new(settings, path)?),
             Query::Content { content_type } => {
                 Self::Content(ContentQuery::at(&settings.connection, content_type)?)

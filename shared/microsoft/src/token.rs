@@ -153,6 +153,7 @@ impl Tokens {
         ];
         match &self.identity {
             Identity::Secret(_) => form.push(("client_secret", proof.expose_secret())),
+            Identity::Token(_) => {}
             Identity::Certificate(_) => {
                 form.push(("client_assertion_type", ASSERTION_TYPE));
                 form.push(("client_assertion", proof.expose_secret()));
@@ -177,7 +178,7 @@ impl Tokens {
     /// The secret, or a new assertion.
     fn proof(&self, now: Timestamp) -> Result<SecretString, SourceError> {
         match &self.identity {
-            Identity::Secret(secret) => Ok(secret.clone()),
+            Identity::Secret(secret) | Identity::Token(secret) => Ok(secret.clone()),
             Identity::Certificate(certificate) => certificate
                 .assertion(&self.client_id, self.url.as_str(), now)
                 .map(SecretString::from)

@@ -247,6 +247,7 @@ impl Reads {
                 let list = DefenderList::ALL.into_iter().find(|list| list.path() == *path).map(Self::List);
                 (served(path).map(Self::Collection).or(list), *path)
             }
+            Query::FilteredList { path, .. } => (None, *path),
             Query::Hunting { .. } => return Ok(Self::Table(TABLE)),
             Query::NewestDays { path } => (served(path).map(Self::Days), *path),
             Query::Content { content_type } => {

@@ -149,6 +149,10 @@ pub(super) fn of_service(service: &Service) -> Vec<&'static Setting> {
             settings.extend([&ADDITIONAL_FILTER, &LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE]);
         }
         Query::Snapshot { .. } => settings.extend([&ADDITIONAL_FILTER, &SNAPSHOT_MODE]),
+        Query::FilteredList { times: [], .. } => settings.extend([&ADDITIONAL_FILTER, &SNAPSHOT_MODE]),
+        Query::FilteredList { .. } => {
+            settings.extend([&ADDITIONAL_FILTER, &LATE_SWEEP_PERIOD, &LATE_SWEEP_RANGE]);
+        }
         Query::Hunting { .. } => settings.extend([&QUERIES, &SNAPSHOT_MODE]),
         // One document's template serves all services of this input.
         Query::Content { .. } | Query::FailedContent => {

@@ -27,6 +27,7 @@ pub(crate) use read::{Block, kind_of};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde_json::{Map, Value};
 
 use crate::obfuscate::Rule;
 use crate::service::{Enrichment, Service};
@@ -50,8 +51,8 @@ pub struct Settings {
     pub start_time: Option<Timestamp>,
     /// What a document for version 1.x says about where to start.
     pub older_start: OlderStart,
-    /// An OData clause that is ANDed to the window's.
-    pub additional_filter: Option<String>,
+    /// What is asked for beside the window.
+    pub additional_filter: Option<AdditionalFilter>,
     /// Replaces the tag of every record.
     pub override_tag: Option<String>,
     /// Longest window of one query.
@@ -88,6 +89,15 @@ pub struct OlderStart {
     pub reach: Option<SignedDuration>,
     /// `reset_persistence_auth`: another value restarts the service. Its absence changes nothing.
     pub mark: Option<String>,
+}
+
+/// What is asked for beside the window (`additional_filter`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum AdditionalFilter {
+    /// An OData clause that is ANDed to the window's.
+    Clause(String),
+    /// Filters of Defender for Cloud Apps by their fields; none of them is one on the window's time.
+    Fields(Map<String, Value>),
 }
 
 /// What is sent of a snapshot (`snapshot_mode`).
@@ -147,6 +157,14 @@ impl Settings {
         }
     }
 
+    /// `additional_filter` as an OData clause; `None` where there is none, or it is made of fields.
+    pub fn filter_clause(&self) -> Option<&str> {
+        match &self.additional_filter {
+            Some(AdditionalFilter::Clause(clause)) => Some(clause),
+            Some(AdditionalFilter::Fields(_)) | None => None,
+        }
+    }
+
     /// The state partition of the service: `{input id}#{function}`.
     pub fn partition(&self) -> String {
         format!("{}#{}", self.input_id, self.service.function)
@@ -198,6 +216,8 @@ pub enum Credential {
         /// Its private key, PEM (line breaks may have been lost).
         private_key: SecretString,
     },
+    /// A token that requests carry as it is (`Authorization: Token …`): nobody logs in.
+    Token(SecretString),
 }
 
 /// At most `requests` requests in any span of `per`.

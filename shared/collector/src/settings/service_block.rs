@@ -12,7 +12,8 @@ use super::keys::{
 use super::read::{Block, kind_of};
 use super::times::parse_instant;
 use super::{
-    HuntingQuery, MemoryLimits, OlderStart, RequestRate, SnapshotMode, is_word_character, queries, rate,
+    AdditionalFilter, HuntingQuery, MemoryLimits, OlderStart, RequestRate, SnapshotMode, is_word_character,
+    queries, rate,
 };
 use crate::obfuscate::Rule;
 use crate::service::{Enrichment, Service};
@@ -23,7 +24,7 @@ pub(super) struct ServiceSettings {
     pub(super) request_period: SignedDuration,
     pub(super) start_time: Option<Timestamp>,
     pub(super) older_start: OlderStart,
-    pub(super) additional_filter: Option<String>,
+    pub(super) additional_filter: Option<AdditionalFilter>,
     pub(super) override_tag: Option<String>,
     pub(super) window_max: SignedDuration,
     pub(super) lookback: SignedDuration,
@@ -215,13 +216,13 @@ fn mark(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
     Some(text)
 }
 
-fn additional_filter(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
+fn additional_filter(block: &Block<'_>, findings: &mut Findings) -> Option<AdditionalFilter> {
     let clause = block.text(&ADDITIONAL_FILTER, findings)?.trim();
     if let Err(problem) = check_clause(clause) {
         findings.problem(block.path_of(&ADDITIONAL_FILTER), problem);
         return None;
     }
-    Some(clause.to_owned())
+    Some(AdditionalFilter::Clause(clause.to_owned()))
 }
 
 /// A clause must stay inside the parentheses that are put around it. Quotes are doubled inside a literal, which is the

@@ -120,7 +120,7 @@ impl ODataQuery {
         let endpoint = format!("{}{path}", settings.connection.base_url.trim_end_matches('/'));
         let url = Url::parse(&endpoint)
             .map_err(|_| settings_error(format!("override_base_url {} is no URL", excerpt(&endpoint))))?;
-        let clauses = [base_filter.map(str::to_owned), settings.additional_filter.clone()];
+        let clauses = [base_filter, settings.filter_clause()].map(|clause| clause.map(str::to_owned));
         Ok(Self {
             origin: OwnOrigin::of(&url),
             host: OwnHost::of(&base(settings)?),

@@ -1,6 +1,7 @@
 //! Requests as they go out, pages as they come in.
 
 use collector::ports::Source as _;
+use collector::settings::AdditionalFilter;
 
 use crate::support::{Reply, Server, Stage, fatal, gzip, page_body};
 
@@ -40,7 +41,7 @@ async fn the_first_and_the_next_request_ask_for_the_window_and_repeat_the_header
 #[tokio::test]
 async fn an_additional_filter_is_anded_to_the_others() {
     let mut stage = Stage::with(crate::support::fast(), |settings| {
-        settings.additional_filter = Some("status/errorCode ne 0".to_owned());
+        settings.additional_filter = Some(AdditionalFilter::Clause("status/errorCode ne 0".to_owned()));
     })
     .await;
     stage.login.answers([Reply::token("t0ken")]);

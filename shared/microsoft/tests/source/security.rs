@@ -2,6 +2,7 @@
 
 use collector::ports::{Page, Source as _, SourceError};
 use collector::service::{Bounds, Paging, Query, Service};
+use collector::settings::AdditionalFilter;
 use jiff::SignedDuration;
 
 use crate::support::{Reply, Server, Stage, fast, fatal, page_body, template};
@@ -129,7 +130,7 @@ async fn a_quiet_window_of_alerts_is_one_request() {
 async fn the_operators_filter_stays_when_the_boundary_moves() {
     let mut stage = Stage::with(fast(), |settings| {
         settings.service = &ALERTS_V2;
-        settings.additional_filter = Some("severity eq 'high'".to_owned());
+        settings.additional_filter = Some(AdditionalFilter::Clause("severity eq 'high'".to_owned()));
     })
     .await;
     stage.login.answers([Reply::token("t0ken")]);
@@ -348,7 +349,7 @@ async fn the_queries_of_different_kinds_have_different_fingerprints() {
             let stage = Stage::with(fast(), |settings| {
                 settings.service = service;
                 settings.connection.base_url = "https://graph.example".to_owned();
-                settings.additional_filter = filter;
+                settings.additional_filter = filter.map(AdditionalFilter::Clause);
             })
             .await;
             fingerprints.push(stage.source.fingerprint());

@@ -147,10 +147,16 @@ mod tests {
     use super::*;
 
     fn built() -> impl Iterator<Item = &'static Service> {
-        [&graph::AUDIT, &graph::SECURITY, &office365::MANAGEMENT, &endpoint::DEFENDER]
-            .into_iter()
-            .flat_map(|family| family.services)
-            .copied()
+        [
+            &graph::AUDIT,
+            &graph::SECURITY,
+            &office365::MANAGEMENT,
+            &endpoint::DEFENDER,
+            &cloud_apps::CLOUD_APPS,
+        ]
+        .into_iter()
+        .flat_map(|family| family.services)
+        .copied()
     }
 
     #[test]

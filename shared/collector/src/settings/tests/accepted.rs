@@ -29,7 +29,7 @@ fn a_minimal_document_gives_the_defaults_of_the_declaration() {
         matches!(&it.connection.credential, Credential::Secret(secret) if secret.expose_secret() == "s3cr3t")
     );
     assert_eq!(it.request_period, SignedDuration::from_secs(300));
-    assert_eq!((it.start_time, it.additional_filter, it.override_tag), (None, None, None));
+    assert_eq!((it.start_time, it.filter_clause(), &it.override_tag), (None, None, &None));
     assert_eq!(it.window_max, SignedDuration::from_hours(24));
     assert_eq!(it.lookback, SignedDuration::from_hours(1));
     assert_eq!(it.late_sweep_period, SignedDuration::from_secs(3_600));
@@ -57,7 +57,7 @@ fn every_setting_of_a_service_is_read_also_from_text() {
         })));
         assert_eq!(it.request_period, SignedDuration::from_secs(60));
         assert_eq!(it.start_time, Some("2026-11-01T00:00:00Z".parse().unwrap()));
-        assert_eq!(it.additional_filter.as_deref(), Some("category eq 'A'"));
+        assert_eq!(it.filter_clause(), Some("category eq 'A'"));
         assert_eq!(it.override_tag.as_deref(), Some("my.app.audit.test"));
         assert_eq!(it.window_max, SignedDuration::from_secs(1));
         assert_eq!(it.lookback, SignedDuration::ZERO);
@@ -230,7 +230,7 @@ fn an_invocations_settings_lie_over_the_documents() {
     let overlay = json!({"override_tag": "c.d", "additional_filter": "x eq 1"});
     let resolved = resolve(&base, FAMILIES, "audit-changes", overlay.as_object(), now()).unwrap();
     assert_eq!(resolved.settings.override_tag.as_deref(), Some("c.d"));
-    assert_eq!(resolved.settings.additional_filter.as_deref(), Some("x eq 1"));
+    assert_eq!(resolved.settings.filter_clause(), Some("x eq 1"));
     assert_eq!(resolved.settings.request_period, SignedDuration::from_secs(600));
 }
 

@@ -116,7 +116,7 @@ fn parts_of_one_service_are_joined_and_limited_to_the_parts_that_work() {
         let document = version_1(services);
         let found = resolved(&document, "graph-logins-v2");
         assert!(found.settings.enabled);
-        assert_eq!(found.settings.additional_filter.as_deref(), Some(filter));
+        assert_eq!(found.settings.filter_clause(), Some(filter));
         assert_eq!(warnings(&document, "graph-logins-v2").len(), 1);
     }
     let off = version_1(json!({"login_robots": {"enabled": false}, "login_services": {"enabled": false}}));

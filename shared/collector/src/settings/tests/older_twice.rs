@@ -95,7 +95,7 @@ fn of_a_service_and_its_parts_those_that_work_count() {
         assert!(is_on, "{document}");
         assert!(told.iter().any(|line| line.contains("is switched off; `")), "{told:?}");
         let settings = resolved(document, "graph-logins-v2").settings;
-        assert_eq!(settings.additional_filter.as_deref(), filter);
+        assert_eq!(settings.filter_clause(), filter);
         let expected = filter.map_or_else(|| json!({}), |filter| json!({"additional_filter": filter}));
         assert_eq!(migrated_services(document, "graph_audit"), json!({"logins_v2": expected}));
     }
