@@ -3,12 +3,14 @@
 
 mod boundary;
 pub(crate) mod content;
+mod digest;
 pub(crate) mod link;
 mod newest;
 pub(crate) mod odata;
-mod rows;
+pub(crate) mod parts;
+pub(crate) mod rows;
 mod slices;
-mod times;
+pub(crate) mod times;
 mod trail;
 
 use std::collections::HashSet;

@@ -8,10 +8,9 @@
 //! page and of the one before travels in the stored link's fragment. The first page again, in place of what lies behind
 //! the last one, means that there is no way to more: where links led here, or the page was not full, that was the list.
 
-use std::hash::Hasher as _;
-
 use bytes::Bytes;
-use siphasher::sip::SipHasher13;
+
+use crate::paging::digest;
 
 /// One of so many rows is asked for again with the next page.
 const OVERLAP: u64 = 100;
@@ -61,7 +60,7 @@ impl Rows {
                 AskedBy::Number => None,
             });
         }
-        let page = Some(digest(rows));
+        let page = Some(digest::of_rows(rows));
         if self.asked_by == AskedBy::Number && self.first_page == page {
             let has_other_pages = self.page_before != self.first_page;
             let is_full = rows.len() >= usize::try_from(page_size).unwrap_or(usize::MAX);
@@ -111,15 +110,6 @@ impl Rows {
         let skip = skip.parse().unwrap_or(0);
         (bare, Self { skip, page_before: hash("page"), first_page: hash("first"), asked_by })
     }
-}
-
-fn digest(rows: &[Bytes]) -> u64 {
-    let mut hasher = SipHasher13::new();
-    for row in rows {
-        hasher.write(row);
-        hasher.write_u8(0xff);
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -13,12 +13,11 @@
 //! The stored link holds the ends of the slices that are left, in its fragment, which is never sent. A walk ends: halves
 //! get shorter, rows more, and a slice is read again only a few times.
 
-use std::hash::Hasher as _;
-
 use bytes::Bytes;
 use collector::window::Window;
 use jiff::Timestamp;
-use siphasher::sip::SipHasher13;
+
+use crate::paging::digest;
 
 /// So often an anchor that moved or is missing is looked for in one slice; then it is read on without one.
 const MOST_REPEATS: u8 = 3;
@@ -117,7 +116,7 @@ impl Slices {
         }
         let known_rows = match self.place {
             Place::Anchor { hash, .. } | Place::Behind { last: Some(hash), .. } => {
-                rows.iter().position(|row| digest(row) == hash).map_or(0, |anchor| anchor + 1)
+                rows.iter().position(|row| digest::of_row(row) == hash).map_or(0, |anchor| anchor + 1)
             }
             Place::Start | Place::Behind { last: None, .. } | Place::Link => 0,
         };
@@ -255,8 +254,8 @@ impl Slices {
     fn behind(&self, skip: u64, rows: usize, last: &Bytes) -> Self {
         let reached = skip.saturating_add(rows as u64);
         self.at(match rows {
-            1 => Place::Behind { skip: reached, last: Some(digest(last)) },
-            _ => Place::Anchor { skip: reached.saturating_sub(1), hash: digest(last) },
+            1 => Place::Behind { skip: reached, last: Some(digest::of_row(last)) },
+            _ => Place::Anchor { skip: reached.saturating_sub(1), hash: digest::of_row(last) },
         })
     }
 
@@ -287,12 +286,6 @@ impl Slices {
     fn length(&self) -> i64 {
         self.lengths.first().copied().unwrap_or(0)
     }
-}
-
-fn digest(row: &Bytes) -> u64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(row);
-    hasher.finish()
 }
 
 #[cfg(test)]
