@@ -23,7 +23,7 @@ use crate::gate::{Gate, Permit};
 use crate::notices::Notices;
 use crate::paging::Flaw;
 use crate::paging::link::BadLink;
-use crate::retry::{Next, Retries, time_left};
+use crate::retry::{Next, Retries, jittered_upwards, time_left};
 use crate::throttle::Throttle;
 use crate::token::{Bearer, Caller, Tokens};
 use crate::tuning::Tuning;
@@ -64,6 +64,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) deadline: Timestamp,
     pub(crate) repeats: Repeats,
+    /// The wait after an answer that asks for patience and names no time; without it the waits double.
+    pub(crate) unsaid_patience: Option<Duration>,
     /// What is posted, JSON; empty where nothing is.
     pub(crate) body: Bytes,
     /// What the answer will be like.
@@ -177,7 +179,10 @@ impl Access {
                 Retry::AfterWait => {}
             }
             if failure.asks_for_patience() {
-                let is_over = permit.throttled(failure.retry_after, &kept.tuning, &*self.clock).is_err();
+                // Several functions were told the same at once: they come back one after the other.
+                let unsaid = || ask.unsaid_patience.map(jittered_upwards);
+                let wish = failure.retry_after.or_else(unsaid);
+                let is_over = permit.throttled(wish, &kept.tuning, &*self.clock).is_err();
                 if is_over || !retries.count() {
                     return Err(self.give_up(failure, &bearer).await);
                 }

@@ -260,6 +260,9 @@ pub(crate) struct Context<'a> {
     pub(crate) additional_filter: Option<&'a str>,
     /// What the service needs, from its declaration.
     pub(crate) permission: &'a str,
+    /// The setting below `credentials` with the token that requests carry as it is, for example `files_access_token`;
+    /// `None` where a login gives one.
+    pub(crate) token_setting: Option<&'a str>,
     /// The service that takes the place of one that Microsoft retires, from its declaration.
     pub(crate) successor: Option<&'a str>,
 }

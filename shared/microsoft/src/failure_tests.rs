@@ -21,6 +21,7 @@ fn context() -> Context<'static> {
         filter: "(time) and (mine eq 1)",
         additional_filter: None,
         permission: "AuditLog.Read.All",
+        token_setting: None,
         successor: None,
     }
 }

@@ -77,6 +77,7 @@ impl Hunting {
             headers: HeaderMap::new(),
             deadline: request.deadline,
             repeats: Repeats::UnlessHeavy,
+            unsaid_patience: None,
             body: Bytes::from(json!({"Query": text}).to_string()),
             answer: Expected::SlowPage,
         };
@@ -97,6 +98,7 @@ impl Hunting {
                     filter: "",
                     additional_filter: None,
                     permission,
+                    token_setting: None,
                     successor: None,
                 }));
             }

@@ -100,6 +100,7 @@ impl Counts {
             headers: HeaderMap::new(),
             deadline: request.deadline,
             repeats: Repeats::Patient,
+            unsaid_patience: None,
             body: Bytes::new(),
             answer: Expected::Little,
         };
@@ -139,6 +140,7 @@ fn without_answer(
         filter: "",
         additional_filter: None,
         permission,
+        token_setting: None,
         successor: None,
     }))
 }

@@ -299,6 +299,7 @@ impl ApiSource {
             headers: query.headers.clone(),
             deadline: request.deadline,
             repeats: Repeats::Patient,
+            unsaid_patience: None,
             body: Bytes::new(),
             answer: Expected::Page,
         };
@@ -318,6 +319,7 @@ impl ApiSource {
                 filter,
                 additional_filter: self.shared.additional_filter.as_deref().filter(|_| !filter.is_empty()),
                 permission: self.shared.permission,
+                token_setting: None,
                 successor: self.shared.successor,
             })),
         }

@@ -241,6 +241,7 @@ impl BlobStream {
                 filter: "",
                 additional_filter: None,
                 permission: self.terms.permission,
+                token_setting: None,
                 successor: None,
             },
         )

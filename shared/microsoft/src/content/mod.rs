@@ -196,7 +196,17 @@ impl ContentFeed<'_> {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let (body, answer) = (Bytes::new(), Expected::Page);
-        Ask { method, url, told_as: url.path(), headers, deadline: request.deadline, repeats, body, answer }
+        Ask {
+            method,
+            url,
+            told_as: url.path(),
+            headers,
+            deadline: request.deadline,
+            repeats,
+            unsaid_patience: None,
+            body,
+            answer,
+        }
     }
 
     fn still_unserved(&self, unanswered: &Unanswered, place: &Place<'_>) -> SourceError {
@@ -219,6 +229,7 @@ impl ContentFeed<'_> {
             filter: &self.query.asked_for(window),
             additional_filter: None,
             permission: self.permission,
+            token_setting: None,
             successor: None,
         })
     }
