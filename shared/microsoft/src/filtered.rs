@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use collector::error::Error;
 use collector::ports::{Page, PageRequest, SourceError};
-use collector::service::{Query, Reading};
+use collector::service::{Authorization, Query, Reading};
 use collector::settings::{AdditionalFilter, Settings};
 use collector::window::Window;
 use reqwest::Method;
@@ -50,6 +50,8 @@ pub(crate) struct FilteredList {
     /// The operator's own filters by their fields.
     fields: Map<String, Value>,
     permission: &'static str,
+    /// The setting of a token that is sent as it is.
+    token_setting: Option<&'static str>,
 }
 
 /// Where in its walk a page is asked for.
@@ -103,8 +105,20 @@ impl FilteredList {
             Some(AdditionalFilter::Fields(fields)) => fields.clone(),
             Some(AdditionalFilter::Clause(_)) | None => Map::new(),
         };
-        let (event_time, permission) = (settings.service.event_time, settings.service.permission);
-        Ok(Self { endpoint, url, times, event_time, page_size, reading, fields, permission })
+        Ok(Self {
+            endpoint,
+            url,
+            times,
+            event_time: settings.service.event_time,
+            page_size,
+            reading,
+            fields,
+            permission: settings.service.permission,
+            token_setting: match settings.service.authorization {
+                Authorization::Token(setting) => Some(setting.name),
+                Authorization::Login => None,
+            },
+        })
     }
 
     /// One page of a window, or of the list where it has no time.
@@ -211,8 +225,8 @@ impl FilteredList {
             told_as: self.url.path(),
             headers: HeaderMap::new(),
             deadline: request.deadline,
-            repeats: Repeats::Patient,
-            //UNSAID unsaid_patience: Some(PATIENCE),
+            repeats: repeats(request),
+            unsaid_patience: Some(PATIENCE),
             body: self.body(stand, filters),
             answer: Expected::Page,
         };
@@ -234,6 +248,7 @@ impl FilteredList {
                     filter: filters,
                     additional_filter: own_fields.as_deref(),
                     permission: self.permission,
+                    token_setting: self.token_setting,
                     successor: None,
                 }))
             }
@@ -331,6 +346,14 @@ impl Listed {
         let rows = self.rows.len() as u64;
         let counted = self.total.is_some_and(|total| total > skip.saturating_add(rows));
         counted || self.next_filters.is_some() || rows >= u64::from(MOST_ROWS)
+    }
+}
+
+/// Of a window that takes too long, half is asked for at once, as long as nothing of it was read.
+fn repeats(request: &PageRequest) -> Repeats {
+    match request.window.halved() {
+        Some(_) if request.link.is_none() => Repeats::UnlessHeavy,
+        _ => Repeats::Patient,
     }
 }
 

@@ -13,6 +13,7 @@ fn list(times: &'static [&'static str], reading: Reading, page_size: u32) -> Fil
         reading,
         fields: Map::from_iter([("service".to_owned(), json!({"eq": [11_161]}))]),
         permission: "Investigation.read",
+        token_setting: None,
     }
 }
 

@@ -10,6 +10,8 @@ mod endpoint;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod filtered;
+#[cfg(test)]
 mod hunting;
 #[cfg(test)]
 mod listings;
