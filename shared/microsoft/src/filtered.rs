@@ -225,7 +225,7 @@ impl FilteredList {
             told_as: self.url.path(),
             headers: HeaderMap::new(),
             deadline: request.deadline,
-            repeats: repeats(request),
+            repeats: self.repeats(request),
             unsaid_patience: Some(PATIENCE),
             body: self.body(stand, filters),
             answer: Expected::Page,
@@ -253,6 +253,13 @@ impl FilteredList {
                 }))
             }
         }
+    }
+
+    /// Of a window that takes too long, half is asked for at once, as long as nothing of it was read.
+    fn repeats(&self, request: &PageRequest) -> Repeats {
+        let is_narrowed =
+            !self.times.is_empty() && request.link.is_none() && request.window.halved().is_some();
+        if is_narrowed { Repeats::UnlessHeavy } else { Repeats::Patient }
     }
 
     /// What is behind a page.
@@ -346,14 +353,6 @@ impl Listed {
         let rows = self.rows.len() as u64;
         let counted = self.total.is_some_and(|total| total > skip.saturating_add(rows));
         counted || self.next_filters.is_some() || rows >= u64::from(MOST_ROWS)
-    }
-}
-
-/// Of a window that takes too long, half is asked for at once, as long as nothing of it was read.
-fn repeats(request: &PageRequest) -> Repeats {
-    match request.window.halved() {
-        Some(_) if request.link.is_none() => Repeats::UnlessHeavy,
-        _ => Repeats::Patient,
     }
 }
 
