@@ -39,8 +39,7 @@ const COLD_EVERY: u64 = 7;
 const MOST_TICKS: u64 = 500;
 
 /// What the operator is told when there is more to do than the limit allows.
-const OF_OUR_LIMIT: [&str; 3] =
-    ["the request quota is used up", "the request limit has no turn", "later than its period"];
+const OF_OUR_LIMIT: [&str; 2] = ["the request quota is used up", "later than its period"];
 
 /// The services of one input, and what they talk to.
 pub struct Shift {

@@ -83,6 +83,22 @@ pub struct RelatedRequest {
     pub deadline: Timestamp,
 }
 
+/// An id is kept in the checkpoint, which must stay a small row; the API's own have less than 100 bytes.
+const LONGEST_ID: usize = 512;
+
+impl RelatedRequest {
+    /// The id that a record's raw member gives: a JSON text or number. `None` for one that no path can hold.
+    pub fn id_of_member(raw_value: &[u8]) -> Option<String> {
+        let id = match serde_json::from_slice(raw_value).ok()? {
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
+        let is_usable = !matches!(id.as_str(), "" | "." | "..") && id.len() <= LONGEST_ID;
+        is_usable.then_some(id)
+    }
+}
+
 /// What comes of a request for a count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Related {

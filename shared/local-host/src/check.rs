@@ -199,14 +199,11 @@ async fn some_id(
     source.page(&PageRequest { window: longest, ..request.clone() }).await.ok().as_ref().and_then(first_id)
 }
 
+/// The id that a count of this record is asked for by.
 fn id_of(settings: &Settings, record: &[u8]) -> Option<String> {
     let document: Value = serde_json::from_slice(record).ok()?;
     let id = settings.service.id.iter().try_fold(&document, |level, name| level.get(name))?;
-    match id {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+    RelatedRequest::id_of_member(id.to_string().as_bytes())
 }
 
 fn judge_certificate(subject: String, certificate: &Certificate, now: Timestamp) -> Finding {

@@ -1,7 +1,7 @@
 //! A service and settings for tests of the core.
 
 use collector::run::Invocation;
-use collector::service::{Bounds, Paging, Period, Query, Rate, SameBy, Service, Tag, WindowRule};
+use collector::service::{Bounds, Paging, Period, Query, Rate, Reading, SameBy, Service, Tag, WindowRule};
 use collector::settings::{
     Connection, Credential, MemoryLimits, OlderStart, RequestRate, Settings, SnapshotMode,
 };
@@ -92,6 +92,23 @@ pub static ALERTS: Service = Service {
 
 /// An inventory: the whole list each time.
 pub static INVENTORY: Service = LIST;
+
+/// Incidents: asked for by when they happened and by when they were resolved, which their own time says nothing of.
+pub static INCIDENTS: Service = Service {
+    name: "incidents",
+    function: "test-incidents",
+    query: filtered(&["happened", "resolved"]),
+    tag: Tag::Fixed("my.app.incidents.{env}"),
+    ..THINGS
+};
+
+/// An inventory that takes filters as JSON, and none on a time.
+pub static SHELVES: Service =
+    Service { name: "shelves", function: "test-shelves", query: filtered(&[]), ..LIST };
+
+const fn filtered(times: &'static [&'static str]) -> Query {
+    Query::FilteredList { path: "/api/v1/list/", times, page_size: 100, reading: Reading::Pages }
+}
 
 /// What lists have in common.
 pub(crate) const LIST: Service = Service {

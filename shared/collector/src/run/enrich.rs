@@ -27,8 +27,6 @@ use super::{Run, Stop};
 const MOST_FAILURES: u32 = 3;
 /// Characters of a record's id that a warning shows.
 const SHOWN_OF_ID: usize = 20;
-/// An id is kept in the checkpoint, which must stay a small row; the API's own have less than 100 bytes.
-const LONGEST_ID: usize = 512;
 
 /// The counts of one record, by the member that holds them, in the order in which they are sent.
 #[derive(Debug, Default)]
@@ -254,15 +252,4 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             other => other,
         }
     }
-}
-
-/// A record's id as it stands in a path: a text or a number. One that a path cannot hold is none.
-pub(super) fn id_in_path(raw: &[u8]) -> Option<String> {
-    let id = match serde_json::from_slice(raw).ok()? {
-        Value::String(text) => text,
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    let is_usable = !matches!(id.as_str(), "" | "." | "..") && id.len() <= LONGEST_ID;
-    is_usable.then_some(id)
 }

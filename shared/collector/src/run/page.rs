@@ -8,14 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::instant;
 use crate::memory::{Bucket, Load, Memory, Stored, Verdict};
 use crate::message::{Picked, paths};
-use crate::ports::{Sink, Source, StateStore, Write};
+use crate::ports::{RelatedRequest, Sink, Source, StateStore, Write};
 use crate::record::scan;
 use crate::service::SameBy;
 use crate::window::later;
 
 use super::batch::{MOST_BYTES, MOST_ROWS, Show};
 use super::course::Course;
-use super::enrich::id_in_path;
 use super::unfinished::unfinished_since;
 use super::{Run, Stop, proof};
 
@@ -114,7 +113,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             }
         };
         let is_enriched = !self.settings.enrichments.is_empty();
-        let id = picked.id.filter(|_| is_enriched).and_then(id_in_path);
+        let id = picked.id.filter(|_| is_enriched).and_then(RelatedRequest::id_of_member);
         Entry {
             id,
             hash: scanned.hash,
@@ -308,8 +307,16 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         if let Course::Query(index) = self.course {
             self.note_event_time_of_query(index, instant);
         }
-        if self.course.is_live() && self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant) {
+        let is_newest = self.next.last_event_time_in_utc.is_none_or(|newest| newest < instant);
+        if self.course.is_live() && is_newest && !self.is_from_before_its_window(instant) {
             self.next.last_event_time_in_utc = Some(instant);
         }
+    }
+
+    /// Whether a record of this time stands in a window for something that happened to it later, as an alert that was
+    /// resolved does: it says nothing of how far its list was read.
+    fn is_from_before_its_window(&self, event_time: Timestamp) -> bool {
+        let window = self.walk().window().filter(|_| !self.is_snapshot_at_hand());
+        window.is_some_and(|window| event_time < window.from)
     }
 }

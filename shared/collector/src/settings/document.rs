@@ -186,7 +186,7 @@ fn settings_of(
         own.problems.extend(part.problems.clone());
         own.remarks.extend(part.remarks.clone());
     }
-    let input_settings = input::read(input_block, family, presence, &mut own);
+    let mut input_settings = input::read(input_block, family, presence, &mut own);
 
     let mut block = own_service.map_or_else(|| Block::empty(service.name), |outline| outline.block.clone());
     if let Some(members) = overlay {
@@ -194,8 +194,13 @@ fn settings_of(
     }
     let enabled = is_on && block.boolean(&keys::ENABLED, &mut Findings::default()) != Some(false);
     let service_settings = service_block::read(&block, service, now, &mut own);
+    let mut of_token = Findings::default();
+    if let Some(token) = input::token(input_block, family, service, &mut of_token) {
+        input_settings.connection.credential = token;
+    }
     if enabled {
         queries::require(&block, service, &mut own);
+        own.extend(of_token);
     }
     let is_off = is_switched_off(own_input, own_service);
     findings.extend(if is_off { own.demoted("not in use") } else { own });
@@ -282,6 +287,7 @@ fn problems_of_others(outline: &Outline<'_>, target: Target) -> Vec<String> {
             found.problems.extend(outline_of_other.findings.problems.clone());
             service_block::read(&outline_of_other.block, service, target.now, &mut found);
             queries::require(&outline_of_other.block, service, &mut found);
+            input::token(&input.block, input.family, service, &mut found);
             // What its words of version 1.x mean is told in its own answers.
             found.remarks.clear();
             warnings.extend(found.demoted("another service").remarks);

@@ -14,7 +14,7 @@ use super::keys::{
 use super::outline::Presence;
 use super::read::{Block, kind_of};
 use super::{Connection, Credential, RequestRate, is_word_character, rate, urls};
-use crate::service::{Cloud, Family};
+use crate::service::{Authorization, Cloud, Family, Service};
 
 /// The settings that all services of an input share.
 #[derive(Debug)]
@@ -38,6 +38,38 @@ pub(super) fn read(
         connection: connection(block, family, presence, findings),
         rate: rate::read(block, findings),
     }
+}
+
+/// The token that the requests of a service carry in place of a login's: `None` for one that logs in. Where it is wrong,
+/// that is a problem of this service alone, and the token is empty.
+pub(super) fn token(
+    block: &Block<'_>,
+    family: &'static Family,
+    service: &'static Service,
+    findings: &mut Findings,
+) -> Option<Credential> {
+    let Authorization::Token(setting) = service.authorization else {
+        return None;
+    };
+    // What else is wrong with the credentials is told of the input.
+    let credentials = credentials(block, family, &mut Findings::default());
+    let (path, remedy) = (credentials.path_of(setting), "make an API token in the portal and store it here");
+    let given = match credentials.raw(setting) {
+        Some((_, Value::String(text))) => text.trim(),
+        Some((_, other)) => {
+            findings.problem(path, format!("expected a text, found {}; put it in quotes", kind_of(other)));
+            return Some(Credential::Token(SecretString::default()));
+        }
+        None => "",
+    };
+    let is_one_word = given.chars().all(|c| c.is_ascii_graphic());
+    if given.is_empty() {
+        let other_way = format!("or switch `{}` off, which alone needs it", service.name);
+        findings.problem(path, format!("is missing; {remedy}, {other_way}"));
+    } else if !is_one_word {
+        findings.problem(path, format!("holds what no token does, white space for example; {remedy}"));
+    }
+    Some(Credential::Token(SecretString::from(if is_one_word { given } else { "" })))
 }
 
 fn id(block: &Block<'_>, presence: Presence, findings: &mut Findings) -> Option<String> {
@@ -84,7 +116,7 @@ fn connection(
         let remark = "is of no known cloud, so the token's audience is the public one; name another in";
         findings.remarks.push(format!("{} {remark} `{}`", block.path_of(&BASE_URL), SCOPE.name));
     }
-    let identity = identity(block, presence, findings);
+    let identity = identity(block, family, presence, findings);
     let or_default = |own: Option<String>, cloud: Option<&Cloud>, member: fn(&Cloud) -> &'static str| {
         own.or_else(|| cloud.map(|it| member(it).to_owned())).unwrap_or_default()
     };
@@ -162,12 +194,13 @@ struct Identity {
     credential: Credential,
 }
 
-fn identity(block: &Block<'_>, presence: Presence, findings: &mut Findings) -> Identity {
-    let path = block.path_of(&CREDENTIALS);
-    let credentials = match block.raw(&CREDENTIALS) {
-        Some((_, value)) => Block::read(path, value, &keys::of_credentials(), &[], findings),
-        None => Block::empty(path),
-    };
+fn identity(
+    block: &Block<'_>,
+    family: &'static Family,
+    presence: Presence,
+    findings: &mut Findings,
+) -> Identity {
+    let credentials = credentials(block, family, findings);
     if presence == Presence::On {
         report_missing(&credentials, findings);
     }
@@ -184,6 +217,14 @@ fn identity(block: &Block<'_>, presence: Presence, findings: &mut Findings) -> I
         tenant_id: directory_name(&credentials, &TENANT_ID, findings),
         client_id: directory_name(&credentials, &CLIENT_ID, findings),
         credential,
+    }
+}
+
+fn credentials<'a>(block: &Block<'a>, family: &'static Family, findings: &mut Findings) -> Block<'a> {
+    let path = block.path_of(&CREDENTIALS);
+    match block.raw(&CREDENTIALS) {
+        Some((_, value)) => Block::read(path, value, &keys::of_credentials(family), &[], findings),
+        None => Block::empty(path),
     }
 }
 

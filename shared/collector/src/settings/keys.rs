@@ -3,7 +3,7 @@
 //! One setting has one name in the code and any number of spellings in documents; everything behind this file speaks
 //! of the setting. Which settings a block may hold depends on the family or service it belongs to.
 
-use crate::service::{Family, Query, Service};
+use crate::service::{Authorization, Family, Query, Service};
 
 /// One setting: its name and the other spellings that existing documents use.
 #[derive(Debug)]
@@ -124,9 +124,14 @@ pub(super) fn of_input(family: &Family) -> Vec<&'static Setting> {
     settings
 }
 
-/// The settings of an input's credentials.
-pub(super) fn of_credentials() -> Vec<&'static Setting> {
-    vec![&TENANT_ID, &CLIENT_ID, &CLIENT_SECRET, &CLIENT_CERTIFICATE, &CLIENT_PRIVATE_KEY]
+/// The settings of the credentials of a family's input.
+pub(super) fn of_credentials(family: &Family) -> Vec<&'static Setting> {
+    let mut settings = vec![&TENANT_ID, &CLIENT_ID, &CLIENT_SECRET, &CLIENT_CERTIFICATE, &CLIENT_PRIVATE_KEY];
+    settings.extend(family.services.iter().filter_map(|service| match service.authorization {
+        Authorization::Token(setting) => Some(setting),
+        Authorization::Login => None,
+    }));
+    settings
 }
 
 /// The settings of a service.

@@ -115,7 +115,7 @@ fn rename_inputs(
                 rename_settings(
                     &join(&path, CREDENTIALS.name),
                     credentials,
-                    &keys::of_credentials(),
+                    &keys::of_credentials(family),
                     changes,
                 );
             }

@@ -4,6 +4,7 @@
 //! Nothing downstream sees the document again.
 
 pub mod document;
+mod filter;
 mod findings;
 mod input;
 mod keys;

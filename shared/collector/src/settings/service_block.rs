@@ -5,15 +5,14 @@ use serde_json::Value;
 
 use super::findings::Findings;
 use super::keys::{
-    ADDITIONAL_FILTER, FLATTEN, FLATTEN_MOST, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, MEMORY_LEAST,
-    MEMORY_MOST, OBFUSCATION, REQUEST_PERIOD, RESET, SNAPSHOT_MODE, START_TIME, Setting, TAG, TIME_DELTA,
-    WINDOW_MAX,
+    FLATTEN, FLATTEN_MOST, LATE_SWEEP_PERIOD, LATE_SWEEP_RANGE, LOOKBACK, MEMORY_LEAST, MEMORY_MOST,
+    OBFUSCATION, REQUEST_PERIOD, RESET, SNAPSHOT_MODE, START_TIME, Setting, TAG, TIME_DELTA, WINDOW_MAX,
 };
 use super::read::{Block, kind_of};
 use super::times::parse_instant;
 use super::{
-    AdditionalFilter, HuntingQuery, MemoryLimits, OlderStart, RequestRate, SnapshotMode, is_word_character,
-    queries, rate,
+    AdditionalFilter, HuntingQuery, MemoryLimits, OlderStart, RequestRate, SnapshotMode, filter,
+    is_word_character, queries, rate,
 };
 use crate::obfuscate::Rule;
 use crate::service::{Enrichment, Service};
@@ -82,7 +81,7 @@ pub(super) fn read(
     let own_period = request_period.unwrap_or(default_period);
     let start_time = start_time(block, is_snapshot, now, findings);
     let older_start = OlderStart { reach: reach(block, is_snapshot, findings), mark: mark(block, findings) };
-    let additional_filter = additional_filter(block, findings);
+    let additional_filter = filter::read(block, service, findings);
     let tag = override_tag(block, findings);
     let defaults = queries::Defaults { tag: tag.clone(), period: own_period };
     let queries = queries::read(block, service, &defaults, findings);
@@ -216,38 +215,6 @@ fn mark(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
     Some(text)
 }
 
-fn additional_filter(block: &Block<'_>, findings: &mut Findings) -> Option<AdditionalFilter> {
-    let clause = block.text(&ADDITIONAL_FILTER, findings)?.trim();
-    if let Err(problem) = check_clause(clause) {
-        findings.problem(block.path_of(&ADDITIONAL_FILTER), problem);
-        return None;
-    }
-    Some(AdditionalFilter::Clause(clause.to_owned()))
-}
-
-/// A clause must stay inside the parentheses that are put around it. Quotes are doubled inside a literal, which is the
-/// same as ending it and beginning the next.
-pub(super) fn check_clause(clause: &str) -> Result<(), &'static str> {
-    let mut depth: i64 = 0;
-    let mut outside = true;
-    for c in clause.chars() {
-        match c {
-            '\'' => outside = !outside,
-            '(' if outside => depth += 1,
-            ')' if outside => depth -= 1,
-            _ => {}
-        }
-        if depth < 0 {
-            return Err("closes a parenthesis that it does not open");
-        }
-    }
-    match (depth, outside) {
-        (_, false) => Err("leaves a quote open"),
-        (0, true) => Ok(()),
-        (_, true) => Err("leaves a parenthesis open"),
-    }
-}
-
 pub(super) fn override_tag(block: &Block<'_>, findings: &mut Findings) -> Option<String> {
     let tag = block.text(&TAG, findings)?.trim();
     let levels: Vec<&str> = tag.split('.').collect();
@@ -282,25 +249,4 @@ fn obfuscation(block: &Block<'_>, findings: &mut Findings) -> Vec<Rule> {
             }
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clause_cannot_break_out_of_its_parentheses() {
-        let cases = [
-            ("category eq 'GroupManagement'", true),
-            ("(a eq 'b') or (c eq 'd')", true),
-            ("a eq 'it''s (' and b eq ')'", true),
-            ("a eq 'b') or (c eq 'd'", false),
-            ("a eq 'b", false),
-            ("(a eq 'b'", false),
-            ("a eq 'b')", false),
-        ];
-        for (clause, sound) in cases {
-            assert_eq!(check_clause(clause).is_ok(), sound, "{clause}");
-        }
-    }
 }

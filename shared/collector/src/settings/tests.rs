@@ -3,6 +3,8 @@
 mod accepted;
 mod content;
 mod family;
+mod filtered;
+mod filtered_family;
 mod flattened;
 mod migrated;
 mod older;
@@ -14,3 +16,4 @@ mod refused;
 mod shared;
 mod snapshot;
 mod spread;
+mod token;

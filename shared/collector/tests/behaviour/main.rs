@@ -14,6 +14,7 @@ mod enriched_at_random;
 mod enriched_limits;
 mod feed_state;
 mod feeds;
+mod filtered;
 mod flattening;
 mod hunting;
 mod hunting_at_worst;

@@ -269,7 +269,8 @@ fn settle(
     insert_before_services(members, setting.name, chosen);
 }
 
-fn insert_before_services(members: &mut Map<String, Value>, key: &str, value: Value) {
+/// Puts a setting where an operator would write it.
+pub(super) fn insert_before_services(members: &mut Map<String, Value>, key: &str, value: Value) {
     // A null of the same name would take the value's place in the order.
     members.shift_remove(key);
     let position = members.keys().position(|it| it == "services").unwrap_or(members.len());

@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 use super::twice::{gives_way, is_value_off};
 use super::{InputPlace, NoteKind, Scope, Trace, is_off};
 use crate::service::{Part, Service};
+use crate::settings::filter::check_clause;
 use crate::settings::keys::{
     ADDITIONAL_FILTER, IGNORED_INSIDE, REQUEST_PERIOD, RESET, SLIDING_WINDOW, START_TIME, TAG_VERSION,
     TIME_DELTA, of_service,
 };
 use crate::settings::read::{join, kind_of, plain, whole_number};
-use crate::settings::service_block::check_clause;
 use crate::settings::times::parse_instant;
 
 /// Puts one service in the place of its parts.

@@ -1,15 +1,21 @@
 //! Start and tag: settings of a service, which some documents have in the input or its credentials.
 //!
 //! What stands there is meant for every service that has none of its own; of the two places the input counts first, and
-//! they must agree. A snapshot has no start, and is not given one. Only families whose documents are known to be so are
-//! read this way: elsewhere such a key is unknown.
+//! they must agree. A snapshot has no start, and is not given one. Request limits in the credentials are the input's. Only
+//! families whose documents are known to be so are read this way: elsewhere such a key is unknown.
 
 use serde_json::{Map, Value};
 
+use super::endpoints::insert_before_services;
 use super::{InputPlace, NoteKind, Trace};
 use crate::service::Places;
-use crate::settings::keys::{CREDENTIALS, START_TIME, Setting, TAG};
+use crate::settings::keys::{CREDENTIALS, REQUESTS_LIMITS, REQUESTS_PER_SECOND, START_TIME, Setting, TAG};
 use crate::settings::read::{join, plain};
+
+/// What stands beside the services and is theirs.
+static OF_SERVICES: [&Setting; 2] = [&START_TIME, &TAG];
+/// What stands in the credentials and is the input's.
+static OF_INPUT: [&Setting; 2] = [&REQUESTS_PER_SECOND, &REQUESTS_LIMITS];
 
 struct Found {
     setting: &'static Setting,
@@ -22,11 +28,17 @@ pub(super) fn to_services(place: &InputPlace, members: &mut Map<String, Value>, 
     if place.family.older.places == Places::Services {
         return;
     }
-    let mut found = taken_out(&place.path, members);
+    let mut found = taken_out(&OF_SERVICES, &place.path, members);
+    let mut limits = Vec::new();
     if let Some(credentials) = members.get_mut(CREDENTIALS.name).and_then(Value::as_object_mut) {
-        found.extend(taken_out(&join(&place.path, CREDENTIALS.name), credentials));
+        let path = join(&place.path, CREDENTIALS.name);
+        found.extend(taken_out(&OF_SERVICES, &path, credentials));
+        limits = taken_out(&OF_INPUT, &path, credentials);
     }
-    for setting in [&START_TIME, &TAG] {
+    for limit in limits {
+        to_input(place, limit, members, trace);
+    }
+    for setting in OF_SERVICES {
         let mut claims = found.iter().filter(|claim| claim.setting.name == setting.name);
         let Some(first) = claims.next() else { continue };
         for other in claims.filter(|claim| plain(&claim.value) != plain(&first.value)) {
@@ -36,6 +48,22 @@ pub(super) fn to_services(place: &InputPlace, members: &mut Map<String, Value>, 
         let text = format!("is `{}` of each service that has none of its own", setting.name);
         trace.note(place.scope(), NoteKind::Moved, &first.path, text);
         give(place, first, members, trace);
+    }
+}
+
+fn to_input(place: &InputPlace, given: Found, members: &mut Map<String, Value>, trace: &mut Trace) {
+    let own = members.get(given.setting.name).filter(|value| !value.is_null());
+    if own.is_some_and(|value| plain(value) != plain(&given.value)) {
+        let other = join(&place.path, given.setting.name);
+        let text = format!("says something else than `{other}`; make them agree");
+        trace.note(place.scope(), NoteKind::Problem, &given.path, text);
+        return;
+    }
+    let text = format!("is the input's `{}`", given.setting.name);
+    trace.note(place.scope(), NoteKind::Moved, &given.path, text);
+    if own.is_none() {
+        trace.origins.add(join(&place.path, given.setting.name), &given.path);
+        insert_before_services(members, given.setting.name, given.value);
     }
 }
 
@@ -58,10 +86,10 @@ fn give(place: &InputPlace, given: &Found, members: &mut Map<String, Value>, tra
     }
 }
 
-fn taken_out(path: &str, block: &mut Map<String, Value>) -> Vec<Found> {
+fn taken_out(wanted: &[&'static Setting], path: &str, block: &mut Map<String, Value>) -> Vec<Found> {
     let mut found = Vec::new();
     for (key, value) in std::mem::take(block) {
-        match [&START_TIME, &TAG].into_iter().find(|setting| setting.is_spelt(&key)) {
+        match wanted.iter().copied().find(|setting| setting.is_spelt(&key)) {
             None => drop(block.insert(key, value)),
             Some(setting) if !value.is_null() => {
                 found.push(Found { setting, path: join(path, &key), value });
