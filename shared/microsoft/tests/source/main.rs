@@ -10,6 +10,8 @@ mod endpoint;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod fixed_token;
+#[cfg(test)]
 mod hunting;
 #[cfg(test)]
 mod listings;
