@@ -74,6 +74,28 @@ async fn a_secret_that_was_changed_is_read_again_after_a_refused_login() {
 }
 
 #[tokio::test]
+async fn a_secret_that_was_changed_is_read_again_in_the_very_invocation_in_which_the_api_refuses() {
+    let tenant = Tenant::start().await;
+    let handler = tenant.handler();
+    let dry_run = || call(json!({"dry_run": true}));
+    handler.answer(dry_run()).await.unwrap();
+    tenant.take_counts();
+
+    tenant.rotate("right", "newer");
+    let refused = handler.answer(dry_run()).await.unwrap_err();
+    assert_eq!((refused.error_type, refused.code), (ErrorType::SetupError, code::NOT_PULLABLE), "{refused}");
+    let seen = tenant.take_counts();
+    assert_eq!(seen["secret"], 2, "read again, but the same text is not tried twice: {seen:?}");
+
+    tenant.set_document(&tenant.document("newer").to_string());
+    let report = handler.answer(dry_run()).await.unwrap();
+    assert_eq!((report.status, report.received), (Status::DryRun, 1));
+    assert_eq!(tenant.take_counts()["secret"], 2);
+    handler.answer(dry_run()).await.unwrap();
+    assert_eq!(tenant.take_counts().get("secret"), None, "what works is kept");
+}
+
+#[tokio::test]
 async fn a_document_that_was_mended_works_at_the_next_call() {
     let tenant = Tenant::start().await;
     let handler = tenant.handler();

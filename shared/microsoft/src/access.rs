@@ -25,7 +25,7 @@ use crate::paging::Flaw;
 use crate::paging::link::BadLink;
 use crate::retry::{Next, Retries, jittered_upwards, time_left};
 use crate::throttle::Throttle;
-use crate::token::{Bearer, Caller, Tokens};
+use crate::token::{Bearer, Caller, Renewal, Tokens};
 use crate::tuning::Tuning;
 
 /// What a process keeps of its access to an API between invocations.
@@ -169,8 +169,10 @@ impl Access {
             match failure.kind.retryable() {
                 Retry::AfterLogin if may_log_in_again => {
                     may_log_in_again = false;
-                    kept.tokens.discard(&bearer).await;
-                    continue;
+                    match kept.tokens.discard(&bearer).await {
+                        Renewal::Possible => continue,
+                        Renewal::Impossible => return Err(Unanswered::Failed(failure)),
+                    }
                 }
                 Retry::AfterLogin | Retry::Never => return Err(self.give_up(failure, &bearer).await),
                 Retry::AfterWait if ask.repeats == Repeats::UnlessHeavy && failure.kind.is_heavy() => {
@@ -256,7 +258,7 @@ impl Access {
 
     /// The failure of a refusal, counted; that of a success whose body is none, too.
     pub(crate) fn refused(&self, answer: &Answer) -> Box<Failure> {
-        let failure = Failure::refused(answer, self.clock.now());
+        let failure = self.refusal(answer);
         self.throttled.fetch_add(u64::from(failure.asks_for_patience()), Ordering::Relaxed);
         Box::new(failure)
     }
@@ -264,13 +266,22 @@ impl Access {
     /// The failure of a success whose body is not what was asked for: the API may have wrapped a refusal in it.
     pub(crate) fn flawed(&self, answer: &Answer, flaw: Flaw) -> Box<Failure> {
         if answer.body.len() <= ERROR_BODY_LIMIT {
-            let failure = Failure::refused(answer, self.clock.now());
+            let failure = self.refusal(answer);
             if failure.kind == FailureKind::Throttled {
                 self.throttled.fetch_add(1, Ordering::Relaxed);
                 return Box::new(failure);
             }
+            if failure.complaint.refuses_filter() {
+                return Box::new(failure);
+            }
         }
         Failure::flawed(answer, flaw)
+    }
+
+    fn refusal(&self, answer: &Answer) -> Failure {
+        let body = self.kept.tokens.without_secrets(&answer.body);
+        let answer = Answer { status: answer.status, headers: answer.headers.clone(), body };
+        Failure::refused(&answer, self.clock.now())
     }
 
     /// When the next request can be sent at the earliest; `None` when that is now.
@@ -397,3 +408,7 @@ fn waits_for_next_invocation(failure: &Failure) -> bool {
     }
     !failure.kind.is_heavy() && failure.kind != FailureKind::LicenceUnclear
 }
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ use reqwest::StatusCode;
 
 use crate::activity;
 use crate::client::{Answer, TransportFailure};
+use crate::cloud_apps;
 use crate::complaint::{Complaint, excerpt, request_id};
 use crate::paging::Flaw;
 use crate::quota;
@@ -272,7 +273,8 @@ pub(crate) fn source_error(failure: &Failure, context: &Context<'_>) -> SourceEr
     let called = |prefix: &str| {
         format!("{prefix}Error during API call to {}: {}", context.endpoint, failure.sentence())
     };
-    if let Some(told) = activity::refusal(failure, context) {
+    if let Some(told) = activity::refusal(failure, context).or_else(|| cloud_apps::refusal(failure, context))
+    {
         return told;
     }
     match failure.kind {
@@ -327,6 +329,11 @@ fn refusal(failure: &Failure, context: &Context<'_>) -> Option<SourceError> {
     if complaint.says("invalid filter clause") && is_old && context.additional_filter.is_none() {
         return Some(SourceError::StartTooOld { minimum: None, message: failure.sentence() });
     }
+    Some(refused_filter(failure, context))
+}
+
+/// What the run loop is told of a filter that the API does not take.
+pub(crate) fn refused_filter(failure: &Failure, context: &Context<'_>) -> SourceError {
     let (filter, remedy) = match context.additional_filter {
         Some(filter) => (filter, "; correct additional_filter"),
         None => (context.filter, ""),
@@ -337,7 +344,7 @@ fn refusal(failure: &Failure, context: &Context<'_>) -> Option<SourceError> {
         excerpt(filter),
         failure.sentence()
     );
-    Some(fatal(ErrorType::PullError, code::BAD_FILTER, message))
+    fatal(ErrorType::PullError, code::BAD_FILTER, message)
 }
 
 /// Whether the endpoint is not there, or not any more.
@@ -375,7 +382,8 @@ fn not_pullable(failure: &Failure, context: &Context<'_>) -> SourceError {
 }
 
 fn remedy(failure: &Failure, context: &Context<'_>) -> String {
-    if let Some(remedy) = activity::remedy(failure, context) {
+    if let Some(remedy) = activity::remedy(failure, context).or_else(|| cloud_apps::remedy(failure, context))
+    {
         return remedy;
     }
     let complaint = &failure.complaint;
@@ -445,6 +453,7 @@ fn kind_of(status: StatusCode, complaint: &Complaint) -> FailureKind {
     }
     match status.as_u16() {
         _ if quota::is_used_up(complaint) => FailureKind::Throttled,
+        200..=299 if complaint.refuses_filter() => FailureKind::Refused,
         200..=299 => FailureKind::NotAPage,
         429 => FailureKind::Throttled,
         503 => FailureKind::Unavailable,

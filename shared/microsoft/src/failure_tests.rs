@@ -355,3 +355,131 @@ fn a_token_for_another_host_is_told_with_the_settings_that_decide_it() {
         assert!(told.contains("override_scope_value") && told.contains("override_base_url"), "{told}");
     }
 }
+
+const FILES: &str = "https://contoso.eu.example/cas/api/v1/files/";
+
+fn cloud_apps() -> Context<'static> {
+    Context {
+        endpoint: FILES,
+        permission: "Investigation.read",
+        filter: r#"{"created":{"gte":1,"lte":2},"user":{"eq":"x"}}"#,
+        additional_filter: Some(r#"{"user":{"eq":"x"}}"#),
+        ..context()
+    }
+}
+
+fn answered(status: u16, body: &'static str) -> Failure {
+    let answer = Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(body.as_bytes()),
+    };
+    Failure::refused(&answer, now())
+}
+
+#[test]
+fn a_filter_that_is_refused_by_its_shape_is_the_operators_matter_whatever_the_status_and_the_contact() {
+    let body = r#"{"filters":[{"error":"x is not valid","errorMessageCode":"CONSOLE_FORMS_NOT_VALID_VALUE"}],"error":true}"#;
+    for status in [400, 200] {
+        let failure = answered(status, body);
+        assert_eq!(failure.kind.retryable(), Retry::Never);
+        for contact in [Contact::First, Contact::Established] {
+            let window = Context { contact, ..cloud_apps() };
+            assert_eq!(
+                told(&failure, &window),
+                format!(
+                    "fatal PullError [301] {FILES} refused the filter {{\"user\":{{\"eq\":\"x\"}}}}: {status} \
+                     CONSOLE_FORMS_NOT_VALID_VALUE: x is not valid; correct additional_filter"
+                )
+            );
+            let own = told(&failure, &Context { additional_filter: None, ..window });
+            assert!(own.contains("refused the filter {\"created\"") && own.ends_with("not valid"), "{own}");
+            let link = Context { contact, target: Target::Link, ..cloud_apps() };
+            assert_eq!(told(&failure, &link), "link expired");
+        }
+    }
+    for status in [401, 403, 404, 500] {
+        let told = told(&answered(status, body), &cloud_apps());
+        assert!(!told.contains("PullError"), "{status} says more than the shape: {told}");
+    }
+}
+
+#[test]
+fn a_body_that_says_throttled_asks_for_patience_whatever_its_status() {
+    let table = [
+        (r#"{"detail":"Request was throttled. Expected available in 20.1 seconds."}"#, Some(21)),
+        (r#"{"detail":"Request was throttled."}"#, None),
+        (r#"{"error":true,"message":"The tenant is Throttled"}"#, None),
+        ("request THROTTLED", None),
+    ];
+    for status in [200, 400, 401, 403, 404, 429, 500, 502, 503, 504] {
+        for (body, seconds) in table {
+            let failure = answered(status, body);
+            assert_eq!(failure.kind, FailureKind::Throttled, "{status} {body}");
+            assert!(failure.asks_for_patience());
+            assert_eq!(failure.retry_after, seconds.map(Duration::from_secs), "{body}");
+            assert!(told(&failure, &cloud_apps()).starts_with("fatal ApiError [429] 429 Error during"));
+        }
+    }
+    for (status, kind) in [
+        (200, FailureKind::NotAPage),
+        (404, FailureKind::Refused),
+        (500, FailureKind::Server),
+        (502, FailureKind::Server),
+        (504, FailureKind::ServerTimeout),
+    ] {
+        let page = answered(status, "<!doctype html><p>throttled</p>");
+        assert_eq!(page.kind, kind, "a page is known by its status alone");
+        assert!(page.sentence().contains("an HTML or XML page"), "{}", page.sentence());
+    }
+}
+
+#[test]
+fn a_refused_token_of_the_portal_is_mended_in_the_portal() {
+    let with_token = Context { permission: "", token_setting: Some("files_access_token"), ..cloud_apps() };
+    let later = Context { contact: Contact::Established, ..with_token };
+    let remedy = "; make a new API token in the portal of Defender for Cloud Apps, as a user who may see the files, \
+                  and store it in credentials.files_access_token";
+    for (status, body) in [
+        (401, r#"{"detail":"Invalid token."}"#),
+        (401, "<html>Sign in</html>"),
+        (403, r#"{"detail":"You do not have permission to perform this action."}"#),
+    ] {
+        let failure = answered(status, body);
+        let words = failure.sentence();
+        let setup = told(&failure, &with_token);
+        assert!(
+            setup.starts_with("fatal SetupError [102] ") && setup.ends_with(&(words.clone() + remedy)),
+            "{setup}"
+        );
+        let call = told(&failure, &later);
+        assert!(call.starts_with(&format!("fatal ApiError [{status}] ")) && call.ends_with(remedy), "{call}");
+    }
+}
+
+#[test]
+fn a_refusal_of_cloud_apps_names_the_audience_the_permission_or_the_tenants_own_host() {
+    let audience = "; the token may be for another audience: correct or remove override_scope_value; if that is right, \
+                    grant the application permission Investigation.read and give admin consent";
+    let host = "; correct override_base_url: each tenant has a URL of its own, \
+                https://tenant.region.portal.cloudappsecurity.com";
+    let grant = "; grant the application permission Investigation.read and give admin consent";
+    let table = [
+        (401, r#"{"detail":"Invalid token."}"#, "401: Invalid token.", audience),
+        (401, "<html></html>", "401: an HTML or XML page", audience),
+        (401, "", "401: an empty body", audience),
+        (403, r#"{"detail":"Not licensed."}"#, "403: Not licensed.", grant),
+        (404, "<html></html>", "404: an HTML or XML page", host),
+        (404, r#"{"detail":"Not found."}"#, "404: Not found.", host),
+    ];
+    for (status, body, words, remedy) in table {
+        assert_eq!(
+            told(&answered(status, body), &cloud_apps()),
+            format!(
+                "fatal SetupError [102] Failed to fetch data from {FILES}. Source is not pullable. {words}{remedy}"
+            )
+        );
+    }
+    let elsewhere = told(&answered(404, ""), &context());
+    assert!(!elsewhere.contains("cloudappsecurity"), "{elsewhere}");
+}

@@ -1,5 +1,6 @@
-//! What proves the application's identity: a client secret, or a certificate with its RSA key that signs an assertion.
+//! As whom requests are made: as an application, or as the bearer of a token that stands in the configuration.
 //!
+//! An application proves its identity with a client secret, or with a certificate whose RSA key signs an assertion.
 //! Entra ID takes PS256 assertions whose header names the certificate by the SHA-256 of its DER form. Everything that
 //! can be wrong with the pair is found here, before the first login, and reported together.
 
@@ -23,18 +24,25 @@ use crate::pem;
 
 const CERTIFICATE: &str = "credentials.client_certificate";
 const PRIVATE_KEY: &str = "credentials.client_private_key";
+const FILES_ACCESS_TOKEN: &str = "credentials.files_access_token";
 
 /// Long enough for clocks that differ, short enough that a stolen assertion is worth little.
 const ASSERTION_LIFE_SECONDS: i64 = 600;
 
-/// What proves the application's identity, ready for use.
+/// As whom requests are made, ready for use.
 pub(crate) enum Identity {
+    /// An application that logs in with this.
+    Application(Proof),
+    /// Whoever made this token, which is sent as it is: nobody logs in. It has visible ASCII characters only.
+    Token(SecretString),
+}
+
+/// What proves the application's identity.
+pub(crate) enum Proof {
     /// The secret itself.
     Secret(SecretString),
     /// A certificate and its key.
     Certificate(Box<CertificateIdentity>),
-    /// A token that is sent as it is: nobody logs in.
-    Token(SecretString),
 }
 
 /// A certificate's name for Entra ID and the key that belongs to it.
@@ -61,12 +69,15 @@ impl Identity {
     /// InitVariablesError 1 that names every setting that is wrong, and never its content.
     pub(crate) fn load(credential: &Credential, now: Timestamp) -> Result<(Self, Vec<String>), Error> {
         match credential {
-            Credential::Secret(secret) => Ok((Self::Secret(secret.clone()), Vec::new())),
-            Credential::Token(token) => Ok((Self::Token(token.clone()), Vec::new())),
+            Credential::Secret(secret) => Ok((Self::Application(Proof::Secret(secret.clone())), Vec::new())),
+            Credential::Token(token) => {
+                check_token(token.expose_secret())?;
+                Ok((Self::Token(token.clone()), Vec::new()))
+            }
             Credential::Certificate { certificate, private_key } => {
                 let (identity, warnings) = CertificateIdentity::load(certificate, private_key, now)
                     .map_err(|problems| settings_error(problems.join("; ")))?;
-                Ok((Self::Certificate(Box::new(identity)), warnings))
+                Ok((Self::Application(Proof::Certificate(Box::new(identity))), warnings))
             }
         }
     }
@@ -164,6 +175,22 @@ fn read_key(text: &SecretString) -> Result<Key, String> {
     Ok(Key { signing, public_key })
 }
 
+/// A token becomes part of a header. What cannot be in one came along when it was copied.
+fn check_token(token: &str) -> Result<(), Error> {
+    if token.is_empty() {
+        return Err(settings_error(format!(
+            "{FILES_ACCESS_TOKEN} is empty; store the API token from the portal of Defender for Cloud Apps in it"
+        )));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(settings_error(format!(
+            "{FILES_ACCESS_TOKEN} has white space, line breaks or letters outside ASCII, which no token has; store \
+             nothing but the API token in it"
+        )));
+    }
+    Ok(())
+}
+
 fn instant(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
 }
@@ -245,7 +272,8 @@ mod tests {
     #[test]
     fn the_assertion_is_signed_with_ps256_and_names_its_certificate() {
         let (certificate, key) = pair(&PKCS_RSA_SHA256, 365);
-        let (Identity::Certificate(identity), warnings) = load(&certificate, &key.serialize_pem()).unwrap()
+        let (Identity::Application(Proof::Certificate(identity)), warnings) =
+            load(&certificate, &key.serialize_pem()).unwrap()
         else {
             panic!("a certificate was given");
         };
@@ -360,6 +388,23 @@ mod tests {
         for (certificate, key, words) in table {
             let problem = problem(certificate, key);
             assert!(problem.contains(words) && problem.starts_with("[1] "), "{problem} should say {words}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_header_may_hold_is_refused_by_the_name_of_its_setting_alone() {
+        let load = |token: &str| Identity::load(&Credential::Token(SecretString::from(token)), now());
+        for token in ["hunter2", "aGVsbG8+/w==", "a.b-c_d~{}\"\\"] {
+            let (identity, warnings) = load(token).unwrap();
+            let Identity::Token(kept) = identity else { panic!("{token} is no token") };
+            assert_eq!((kept.expose_secret(), warnings.len()), (token, 0));
+        }
+        for token in
+            ["", " ", "hunter2\n", "hunter2\r\nx: y", "hun ter2", "hünter2", "hunter2\u{7f}", "Token hunter2"]
+        {
+            let problem = load(token).err().unwrap().to_string();
+            assert!(problem.starts_with("[1] credentials.files_access_token "), "{problem}");
+            assert!(!problem.contains("nter2") && !problem.contains("hun"), "{problem}");
         }
     }
 

@@ -10,6 +10,7 @@
 mod access;
 mod activity;
 mod client;
+mod cloud_apps;
 mod complaint;
 mod content;
 mod failure;

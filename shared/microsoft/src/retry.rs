@@ -11,7 +11,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use crate::tuning::Tuning;
 
 /// A wish beyond this is taken for a fault of the API: no header may silence a service for longer.
-const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The repeats of one request.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
-//! Access tokens: fetched with the client's own credentials, kept until shortly before they end.
+//! Access tokens: fetched with the client's own credentials and kept until shortly before they end, or sent as the
+//! configuration has them.
 //!
-//! The credential goes to the login URL and nowhere else. Two requests that need a token at once share one login.
+//! The credential of a login goes to the login URL and nowhere else. Two requests that need a token at once share one login.
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use collector::error::{Error, ErrorType, code};
 use collector::ports::{Clock, SourceError};
 use collector::settings::Connection;
@@ -18,7 +19,7 @@ use url::Url;
 use crate::client::{AttemptBounds, exchange};
 use crate::complaint::excerpt;
 use crate::failure::{Failure, FailureKind, Retry};
-use crate::identity::{Identity, settings_error};
+use crate::identity::{Identity, Proof, settings_error};
 use crate::retry::{Next, Retries, after, time_left};
 use crate::tuning::Tuning;
 
@@ -40,13 +41,36 @@ pub(crate) struct Caller<'a> {
     pub(crate) clock: &'a dyn Clock,
 }
 
+/// Where the token of a request comes from.
+pub(crate) enum Tokens {
+    /// From a login, whenever a new one is needed.
+    Login(Box<Login>),
+    /// From the configuration: there is no other, however often this one is refused.
+    Fixed(FixedToken),
+}
+
+/// Whether there will be another token in place of one that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// The next request has a new one.
+    Possible,
+    /// The next request would have the same one.
+    Impossible,
+}
+
+/// A token that is sent as it is.
+pub(crate) struct FixedToken {
+    text: SecretString,
+    bearer: Bearer,
+}
+
 /// The tokens of one application in one tenant for one audience.
-pub(crate) struct Tokens {
+pub(crate) struct Login {
     url: Url,
     client_id: String,
     tenant_id: String,
     scope: String,
-    identity: Identity,
+    proof: Proof,
     cached: Mutex<Cached>,
 }
 
@@ -71,22 +95,75 @@ impl Tokens {
     /// # Errors
     /// InitVariablesError 1 when the login URL is none.
     pub(crate) fn new(connection: &Connection, identity: Identity) -> Result<Self, Error> {
-        Ok(Self {
-            url: token_url(&connection.login_url, &connection.tenant_id)?,
-            client_id: connection.client_id.clone(),
-            tenant_id: connection.tenant_id.clone(),
-            scope: connection.scope.clone(),
-            identity,
-            cached: Mutex::default(),
-        })
+        match identity {
+            Identity::Application(proof) => Ok(Self::Login(Box::new(Login::new(connection, proof)?))),
+            Identity::Token(text) => FixedToken::new(text).map(Self::Fixed),
+        }
     }
 
-    /// The cached token, or a new one.
+    /// The token for the next request: the one there is, or a new one.
     pub(crate) async fn bearer(
         &self,
         caller: &Caller<'_>,
         deadline: Timestamp,
     ) -> Result<Bearer, SourceError> {
+        match self {
+            Self::Login(login) => login.bearer(caller, deadline).await,
+            Self::Fixed(token) => Ok(token.bearer.clone()),
+        }
+    }
+
+    /// Forgets a token that the API refused, unless it was replaced already. Permissions are part of a token, so a new
+    /// one is needed before a new grant takes effect.
+    pub(crate) async fn discard(&self, refused: &Bearer) -> Renewal {
+        match self {
+            Self::Login(login) => {
+                login.discard(refused).await;
+                Renewal::Possible
+            }
+            Self::Fixed(_) => Renewal::Impossible,
+        }
+    }
+
+    /// A body of the API without the token that the configuration holds, should the API have repeated it.
+    pub(crate) fn without_secrets(&self, body: &Bytes) -> Bytes {
+        match self {
+            Self::Login(_) => body.clone(),
+            Self::Fixed(token) => token.without_itself(body),
+        }
+    }
+}
+
+impl FixedToken {
+    fn new(text: SecretString) -> Result<Self, Error> {
+        let mut header = HeaderValue::try_from(format!("Token {}", text.expose_secret()))
+            .map_err(|_| settings_error("the configured token cannot be part of a request"))?;
+        header.set_sensitive(true);
+        Ok(Self { text, bearer: Bearer { header, serial: 0 } })
+    }
+
+    fn without_itself(&self, body: &Bytes) -> Bytes {
+        let text = String::from_utf8_lossy(body);
+        if !text.contains(self.text.expose_secret()) {
+            return body.clone();
+        }
+        Bytes::from(text.replace(self.text.expose_secret(), "…"))
+    }
+}
+
+impl Login {
+    fn new(connection: &Connection, proof: Proof) -> Result<Self, Error> {
+        Ok(Self {
+            url: token_url(&connection.login_url, &connection.tenant_id)?,
+            client_id: connection.client_id.clone(),
+            tenant_id: connection.tenant_id.clone(),
+            scope: connection.scope.clone(),
+            proof,
+            cached: Mutex::default(),
+        })
+    }
+
+    async fn bearer(&self, caller: &Caller<'_>, deadline: Timestamp) -> Result<Bearer, SourceError> {
         let mut cached = self.cached.lock().await;
         if let Some((bearer, usable_until)) = &cached.bearer
             && caller.clock.now() < *usable_until
@@ -100,9 +177,7 @@ impl Tokens {
         Ok(bearer)
     }
 
-    /// Forgets a token that the API refused, unless it was replaced already. Permissions are part of a token, so a new
-    /// one is needed before a new grant takes effect.
-    pub(crate) async fn discard(&self, refused: &Bearer) {
+    async fn discard(&self, refused: &Bearer) {
         let mut cached = self.cached.lock().await;
         if cached.serial == refused.serial {
             cached.bearer = None;
@@ -151,10 +226,9 @@ impl Tokens {
             ("scope", self.scope.as_str()),
             ("grant_type", "client_credentials"),
         ];
-        match &self.identity {
-            Identity::Secret(_) => form.push(("client_secret", proof.expose_secret())),
-            Identity::Token(_) => {}
-            Identity::Certificate(_) => {
+        match &self.proof {
+            Proof::Secret(_) => form.push(("client_secret", proof.expose_secret())),
+            Proof::Certificate(_) => {
                 form.push(("client_assertion_type", ASSERTION_TYPE));
                 form.push(("client_assertion", proof.expose_secret()));
             }
@@ -177,9 +251,9 @@ impl Tokens {
 
     /// The secret, or a new assertion.
     fn proof(&self, now: Timestamp) -> Result<SecretString, SourceError> {
-        match &self.identity {
-            Identity::Secret(secret) | Identity::Token(secret) => Ok(secret.clone()),
-            Identity::Certificate(certificate) => certificate
+        match &self.proof {
+            Proof::Secret(secret) => Ok(secret.clone()),
+            Proof::Certificate(certificate) => certificate
                 .assertion(&self.client_id, self.url.as_str(), now)
                 .map(SecretString::from)
                 .map_err(|cause| self.error(&cause)),
@@ -227,8 +301,8 @@ impl Tokens {
     }
 
     fn without_secrets(&self, words: &str) -> String {
-        match &self.identity {
-            Identity::Secret(secret) if !secret.expose_secret().is_empty() => {
+        match &self.proof {
+            Proof::Secret(secret) if !secret.expose_secret().is_empty() => {
                 words.replace(secret.expose_secret(), "…")
             }
             _ => words.to_owned(),
@@ -273,7 +347,7 @@ fn token_url(login_url: &str, tenant_id: &str) -> Result<Url, Error> {
 mod tests {
     use super::*;
 
-    fn tokens(secret: &str) -> Tokens {
+    fn login(secret: &str) -> Login {
         let connection = Connection {
             base_url: "https://graph.example".to_owned(),
             login_url: "https://login.example".to_owned(),
@@ -283,7 +357,7 @@ mod tests {
             credential: collector::settings::Credential::Secret(SecretString::from(secret.to_owned())),
             publisher: "contoso".to_owned(),
         };
-        Tokens::new(&connection, Identity::Secret(SecretString::from(secret.to_owned()))).unwrap()
+        Login::new(&connection, Proof::Secret(SecretString::from(secret.to_owned()))).unwrap()
     }
 
     #[test]
@@ -297,17 +371,27 @@ mod tests {
             ("AADSTS700027: The certificate is not registered.", "wrong certificate"),
         ];
         for (message, cause) in table {
-            assert!(tokens("s3cret").cause(message).unwrap().starts_with(cause), "{message}");
+            assert!(login("s3cret").cause(message).unwrap().starts_with(cause), "{message}");
         }
         for message in ["AADSTS70011: scope", "AADSTS7000222123: longer", "no number", ""] {
-            assert_eq!(tokens("s3cret").cause(message), None, "{message}");
+            assert_eq!(login("s3cret").cause(message), None, "{message}");
         }
     }
 
     #[test]
     fn a_secret_that_the_service_repeats_is_not_shown() {
-        assert_eq!(tokens("s3cret").without_secrets("wrong: s3cret!"), "wrong: …!");
-        assert_eq!(tokens("").without_secrets("as it is"), "as it is");
+        assert_eq!(login("s3cret").without_secrets("wrong: s3cret!"), "wrong: …!");
+        assert_eq!(login("").without_secrets("as it is"), "as it is");
+    }
+
+    #[test]
+    fn a_fixed_token_is_shown_by_nothing_and_cut_out_of_what_the_api_repeats() {
+        let token = FixedToken::new(SecretString::from("s3cret+/=")).unwrap();
+        assert_eq!(token.bearer.header.to_str().unwrap(), "Token s3cret+/=");
+        assert!(!format!("{:?}", token.bearer).contains("s3cret"));
+        let without = |body: &'static str| token.without_itself(&Bytes::from_static(body.as_bytes()));
+        assert_eq!(without(r#"{"detail":"no s3cret+/=."}"#), r#"{"detail":"no …."}"#);
+        assert_eq!(without("as it is"), "as it is");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Tenant {
 struct Inner {
     secrets: BTreeMap<String, Value>,
     client_secret: String,
+    /// The API refuses the tokens of a login with this secret.
+    refused: Option<String>,
     counts: BTreeMap<String, usize>,
     metrics: Vec<u8>,
 }
@@ -122,6 +124,13 @@ impl Tenant {
     /// The document becomes this text.
     pub fn set_document(&self, text: &str) {
         self.set_secret("collector", json!({"SecretString": text}));
+    }
+
+    /// From now on the API refuses the tokens of a login with this secret, and logins know the other one.
+    pub fn rotate(&self, from: &str, to: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.refused = Some(from.to_owned());
+        inner.client_secret = to.to_owned();
     }
 
     /// How many requests of each kind came since the last time.
@@ -237,9 +246,13 @@ fn play(head: &str, body: &str, inner: &Mutex<Inner>) -> Vec<u8> {
     }
     if head.starts_with("POST /tenant/oauth2/v2.0/token") {
         count(inner, "login");
-        let right = format!("client_secret={}", inner.lock().unwrap().client_secret);
-        if body.split('&').any(|pair| pair == right) {
-            return answer(200, r#"{"access_token": "t0ken", "expires_in": 3599, "token_type": "Bearer"}"#);
+        let secret = body.split('&').find_map(|pair| pair.strip_prefix("client_secret=")).unwrap_or_default();
+        let inner = inner.lock().unwrap();
+        // A login goes on with a secret that was taken back for a while after the API has noticed.
+        if secret == inner.client_secret || inner.refused.as_deref() == Some(secret) {
+            let token = format!("t0ken-of-{secret}");
+            let given = json!({"access_token": token, "expires_in": 3599, "token_type": "Bearer"});
+            return answer(200, &given.to_string());
         }
         let refusal = r#"{"error": "invalid_client", "error_description": "AADSTS7000215: wrong", "error_codes": [7000215]}"#;
         return answer(401, refusal);
@@ -249,6 +262,10 @@ fn play(head: &str, body: &str, inner: &Mutex<Inner>) -> Vec<u8> {
         return answer(200, r#"[{"Id": "1", "CreationTime": "2026-11-20T09:00:00", "Workload": "Mail"}]"#);
     }
     count(inner, "page");
+    let refused = inner.lock().unwrap().refused.as_ref().map(|secret| format!("Bearer t0ken-of-{secret}"));
+    if refused.is_some_and(|refused| head.contains(&refused)) {
+        return answer(401, r#"{"detail": "Invalid token."}"#);
+    }
     let time = (Timestamp::now() - SignedDuration::from_mins(5)).to_string();
     answer(200, &json!({"value": [{"id": "1", "kind": "red", "time": time}]}).to_string())
 }

@@ -20,6 +20,7 @@ use crate::client::{Answer, ERROR_BODY_LIMIT, TransportFailure};
 use crate::content::pauses::Pauses;
 use crate::content::splitter::{Beginning, Rest, Splitter};
 use crate::failure::{Contact, Context, Failure, FailureKind, Retry, Target, source_error};
+use crate::token::Renewal;
 
 /// How much of a body is gathered for one part, in bytes: enough that a part costs little beside its records, and little
 /// beside the memory of the smallest function.
@@ -140,8 +141,9 @@ impl BlobStream {
             }
             if failure.kind.retryable() == Retry::AfterLogin && may_log_in_again {
                 may_log_in_again = false;
-                access.kept.tokens.discard(&begun.bearer).await;
-                continue;
+                if access.kept.tokens.discard(&begun.bearer).await == Renewal::Possible {
+                    continue;
+                }
             }
             if !is_own_matter(&failure, self.terms.access.contact()) {
                 access.forget_token_after(&failure, &begun.bearer).await;

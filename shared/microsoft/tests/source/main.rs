@@ -12,6 +12,8 @@ mod failures;
 #[cfg(test)]
 mod filtered;
 #[cfg(test)]
+mod fixed_token;
+#[cfg(test)]
 mod hunting;
 #[cfg(test)]
 mod listings;
