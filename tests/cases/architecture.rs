@@ -134,11 +134,12 @@ fn each_crate_is_built_without_what_is_not_its_business() {
     let aws =
         ["aws-config", "aws-sdk-dynamodb", "aws-sdk-secretsmanager", "lambda_runtime", "aws-smithy-runtime"];
     let never = ["openssl-sys", "native-tls", "chrono", "serde_yaml"];
-    let rules: [(&str, &[&str]); 7] = [
+    let rules: [(&str, &[&str]); 8] = [
         ("collector", &network),
         ("graph", &network),
         ("office365", &network),
         ("endpoint", &network),
+        ("cloud-apps", &network),
         ("local", &aws),
         ("lambda", &["rusqlite", "libsqlite3-sys", "clap", "simulator", "local-host"]),
         ("microsoft", &["aws-config", "rusqlite", "lambda_runtime"]),

@@ -52,6 +52,23 @@ pub enum Asks {
     Defender(DefenderList),
     /// Advanced hunting of Defender for Endpoint.
     Hunting,
+    /// A list of Defender for Cloud Apps.
+    CloudApps(CloudAppsList),
+}
+
+/// A list of Defender for Cloud Apps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudAppsList {
+    /// Activities.
+    Activities,
+    /// Alerts.
+    Alerts,
+    /// Users and accounts.
+    Entities,
+    /// Ranges of addresses.
+    Subnet,
+    /// Files.
+    Files,
 }
 
 enum Tags {
@@ -125,6 +142,19 @@ const PROMISES: &[Promise] = &[
         "edr.microsoft_defender.endpoint.investigations",
     ),
     Promise { function: "endpoint-advanced-hunting", asks: Asks::Hunting, tags: Tags::ByQuery },
+    cloud_apps(
+        "cloud-apps-activities",
+        CloudAppsList::Activities,
+        "casb.microsoft_defender.cloud_apps.activities",
+    ),
+    cloud_apps("cloud-apps-alerts", CloudAppsList::Alerts, "casb.microsoft_defender.cloud_apps.alerts"),
+    cloud_apps("cloud-apps-entities", CloudAppsList::Entities, "casb.microsoft_defender.cloud_apps.entities"),
+    cloud_apps(
+        "cloud-apps-data-enrichment",
+        CloudAppsList::Subnet,
+        "casb.microsoft_defender.cloud_apps.data_enrichment",
+    ),
+    cloud_apps("cloud-apps-files", CloudAppsList::Files, "casb.microsoft_defender.cloud_apps.files"),
 ];
 
 const fn feed(function: &'static str, content_type: ContentType) -> Promise {
@@ -133,6 +163,10 @@ const fn feed(function: &'static str, content_type: ContentType) -> Promise {
 
 const fn defender(function: &'static str, list: DefenderList, tag: &'static str) -> Promise {
     Promise { function, asks: Asks::Defender(list), tags: Tags::One(tag) }
+}
+
+const fn cloud_apps(function: &'static str, list: CloudAppsList, tag: &'static str) -> Promise {
+    Promise { function, asks: Asks::CloudApps(list), tags: Tags::One(tag) }
 }
 
 /// What is promised of this function.
@@ -176,6 +210,7 @@ impl Promise {
             }
             // Its alerts bear the time of their change: each version is another record.
             Asks::Defender(list) => list != DefenderList::Alerts,
+            Asks::CloudApps(list) => matches!(list, CloudAppsList::Entities | CloudAppsList::Subnet),
             Asks::Feed(_) | Asks::Queues | Asks::Hunting => false,
         }
     }

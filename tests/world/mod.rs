@@ -164,7 +164,9 @@ impl World {
     /// The services of the usual document: a feed has its retry service beside it, and that one all feeds.
     fn enabled(&self) -> Vec<&'static Service> {
         match self.promise.asks {
-            Asks::Collection(_) | Asks::Defender(_) | Asks::Hunting => vec![self.service],
+            Asks::Collection(_) | Asks::Defender(_) | Asks::Hunting | Asks::CloudApps(_) => {
+                vec![self.service]
+            }
             Asks::Feed(_) => vec![self.service, service(feeds::URI_RETRY)],
             Asks::Queues => feeds().chain([self.service]).collect(),
         }
