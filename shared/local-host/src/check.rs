@@ -294,6 +294,26 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_tried_for_no_id_that_a_run_would_not_ask_for() {
+        let settings = testing::enriched::counted_settings(1);
+        let table = [
+            ("\"a\"", Some("a")),
+            ("17", Some("17")),
+            ("\"\"", None),
+            ("\".\"", None),
+            ("\"..\"", None),
+            ("null", None),
+            ("[\"a\"]", None),
+        ];
+        for (id, expected) in table {
+            let record = format!("{{\"id\":{id}}}");
+            assert_eq!(id_of(&settings, record.as_bytes()).as_deref(), expected, "{record}");
+        }
+        let long = format!("{{\"id\":\"{}\"}}", "x".repeat(600));
+        assert_eq!(id_of(&settings, long.as_bytes()), None);
+    }
+
+    #[test]
     fn a_certificate_is_good_then_a_warning_and_a_problem_once_it_has_ended() {
         let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         let table =

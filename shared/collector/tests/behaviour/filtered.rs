@@ -172,6 +172,9 @@ fn waiting_for_our_own_limit_is_no_news_and_the_wish_of_the_api_is() {
         assert_eq!(seen.outcome.report.warnings.len(), usize::from(tick == 0), "{}", seen.warnings());
         site.pass(TICK);
     }
+    let dry = site.visit(Visit { request: Visit::dry().request, ..waits(PageFault::NoTurn(100)) });
+    assert_eq!(dry.status(), Status::DryRun, "which says nothing of a wait");
+    assert!(dry.warnings().contains("the request limit has no turn until then"), "{}", dry.warnings());
     let asked = site.visit(waits(PageFault::Throttled(100)));
     assert!(
         asked.warnings().contains("the API asks for patience: no request before"),
