@@ -7,11 +7,14 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use simulator::tenant::{DefenderList, Endpoint, Fault, Rule, Tenant, TenantConfig};
+//! use simulator::tenant::{CloudAppsList, DefenderList, Endpoint, Fault, Rule, Tenant, TenantConfig};
 //!
 //! let tenant = Tenant::start(TenantConfig::default()).await?;
 //! tenant.emit(Endpoint::SignIns, simulator::records::sign_in(1, jiff::Timestamp::now(), &[]))?;
 //! tenant.emit_defender(DefenderList::Software, simulator::records::software(1))?;
+//! let now = jiff::Timestamp::now();
+//! let alert = simulator::records::cloud_apps_record(CloudAppsList::Alerts, 1, now);
+//! tenant.emit_cloud_apps(CloudAppsList::Alerts, alert)?;
 //! tenant.script(vec![Rule::on_endpoint(Endpoint::SignIns, Fault::GatewayTimeout).nth(1)]);
 //! println!("override_base_url: {}", tenant.base_url());
 //! # Ok(())

@@ -59,7 +59,8 @@ impl Tenant {
     }
 
     /// Fills a list with `count` further records that are made each time somebody gets them (`make` gets 0, 1, … and
-    /// gives the same text each time); gives the number of the first one, the others follow.
+    /// gives the same text each time); gives the number of the first one, the others follow. Where the list has instants,
+    /// each is made once at once, to know its own.
     pub fn fill_cloud_apps(
         &self,
         list: CloudAppsList,

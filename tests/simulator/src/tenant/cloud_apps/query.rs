@@ -153,8 +153,7 @@ fn has_right_type(request: &Request, name: &str) -> bool {
     let document: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let value = document.get(name).unwrap_or(&Value::Null);
     match name {
-        // Collectors have been seen that send the object as a text.
-        "filters" => value.is_object() || value.is_string(),
+        "filters" => value.is_object(),
         "skip" | "limit" => value.is_u64(),
         "sortField" | "sortDirection" => value.is_string(),
         "isScan" => value.is_boolean(),

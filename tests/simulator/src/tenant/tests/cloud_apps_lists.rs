@@ -314,6 +314,7 @@ async fn the_log_has_what_was_asked_for_and_what_nobody_should_ask_for() {
         (ALERTS, r#"{"skip":-1}"#, 400, Violation::WrongType),
         (ALERTS, r#"{"skip":1e3}"#, 400, Violation::WrongType),
         (ALERTS, r#"{"filters":[]}"#, 400, Violation::WrongType),
+        (ALERTS, r#"{"filters":"{}"}"#, 400, Violation::WrongType),
         (ACTIVITIES, r#"{"isScan":"yes"}"#, 400, Violation::WrongType),
         (ALERTS, r#"{"sortDirection":"down"}"#, 400, Violation::WrongType),
         (ALERTS, "[]", 400, Violation::WrongType),

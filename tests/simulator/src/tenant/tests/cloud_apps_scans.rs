@@ -109,6 +109,9 @@ async fn filters_that_lead_on_are_the_callers_own_with_a_place_that_nobody_can_m
             "{altered}"
         );
     }
+    let body = format!("{{\"filters\":{next}}}");
+    let counted = post_json(&tenant, &format!("Bearer {token}"), ACTIVITIES.path(), &body).await;
+    assert_eq!(counted.status(), 400, "they are good for scans alone");
     tenant.expire_links();
     assert_eq!(scan(&tenant, &token, &next, 3).await.0, 400);
     assert_eq!(scan(&tenant, &token, &own, 3).await.0, 200);
