@@ -114,6 +114,10 @@ impl World {
 pub fn call_of(request: &RequestSeen) -> Option<FeedCall> {
     match request.addressee {
         Addressee::Feed(call) => Some(call),
-        Addressee::Login | Addressee::Graph(_) | Addressee::Defender(_) | Addressee::Nobody => None,
+        Addressee::Login
+        | Addressee::Graph(_)
+        | Addressee::Defender(_)
+        | Addressee::CloudApps(_)
+        | Addressee::Nobody => None,
     }
 }

@@ -126,7 +126,19 @@ fn inputs(tenant: &Tenant) -> io::Result<Value> {
         "investigations": service,
         "advanced_hunting": { "request_period_in_seconds": 60, "queries": [query] },
     });
+    let lists = json!({
+        "activities": service,
+        "alerts": service,
+        "entities": inventory,
+        "data_enrichment": inventory,
+        "files": service,
+    });
+    let mut cloud_apps = input(&config.cloud_apps.scope, lists);
+    if let Some(token) = &config.cloud_apps.files_token {
+        cloud_apps["credentials"]["files_access_token"] = Value::from(token.value.as_str());
+    }
     Ok(json!({
+        "microsoft_defender_cloud_apps": cloud_apps,
         "microsoft_defender_endpoint": input(&config.defender.scope, defender),
         "microsoft_graph_audit": input(&config.scope, audit_logs),
         "office365": input(&config.feed.scope, feeds),
@@ -184,6 +196,7 @@ mod tests {
             ("microsoft_graph_audit", &tenant.config().scope, 4),
             ("office365", &tenant.config().feed.scope, 6),
             ("microsoft_defender_endpoint", &tenant.config().defender.scope, 7),
+            ("microsoft_defender_cloud_apps", &tenant.config().cloud_apps.scope, 5),
         ] {
             let input = &config["inputs"][name];
             assert_eq!(input["override_base_url"], tenant.base_url());
@@ -194,6 +207,8 @@ mod tests {
             );
             assert_eq!(input["services"].as_object().map(serde_json::Map::len), Some(services));
         }
+        let credentials = &config["inputs"]["microsoft_defender_cloud_apps"]["credentials"];
+        assert_eq!(credentials["files_access_token"], "simulated~files-token");
         let output = &config["outputs"]["simulated"]["config"];
         assert_eq!(output["port"], receiver.address().port());
         for name in ["chain", "cert", "key"] {

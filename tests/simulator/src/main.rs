@@ -14,10 +14,11 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use simulator::receiver::{Receiver, ReceiverConfig, Transport};
-use simulator::records::{defender_record, hunting_row, machine, office365, record};
+use simulator::records::{cloud_apps_record, defender_record, hunting_row, machine, office365, record};
 use simulator::runtime::{Runtime, RuntimeConfig};
 use simulator::tenant::{
-    ContentType, DefenderConfig, DefenderList, Endpoint, FeedConfig, Tenant, TenantConfig, Throttle,
+    CloudAppsConfig, CloudAppsList, ContentType, DefenderConfig, DefenderList, Endpoint, FeedConfig, Tenant,
+    TenantConfig, Throttle,
 };
 
 /// The table of hunting that has rows.
@@ -41,7 +42,8 @@ const EXAMPLES: &str = "Examples:
 #[command(name = "simulator", version, after_help = EXAMPLES)]
 struct Arguments {
     /// Records generated for each endpoint, each activity feed, each list of Defender for Endpoint and its table
-    /// DeviceProcessEvents, spread over the last hour; secure scores: one for each of the last days, at most 90.
+    /// DeviceProcessEvents, and each list of Defender for Cloud Apps, spread over the last hour; secure scores: one for
+    /// each of the last days, at most 90.
     #[arg(long, default_value_t = 100, value_name = "N")]
     events: u64,
     /// Seed of the records: the same seed gives the same content.
@@ -86,7 +88,8 @@ enum ThrottleChoice {
     /// No limit.
     None,
     /// 5 requests in 10 seconds over all audit logs, 150 a minute over the security endpoints, 2,000 a minute over all
-    /// feeds, 100 a minute and 1,500 an hour over Defender for Endpoint, 45 queries a minute.
+    /// feeds, 100 a minute and 1,500 an hour over Defender for Endpoint, 45 queries a minute, 30 a minute over Defender
+    /// for Cloud Apps.
     Published,
 }
 
@@ -121,11 +124,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     writeln!(
         stdout,
-        "{} records for each of {} endpoints, {} feeds and {} lists of Defender for Endpoint; Ctrl-C ends",
+        "{} records for each of {} endpoints, {} feeds, {} lists of Defender for Endpoint and {} of Defender for Cloud \
+         Apps; Ctrl-C ends",
         arguments.events,
         Endpoint::ALL.len(),
         ContentType::ALL.len(),
-        DefenderList::ALL.len()
+        DefenderList::ALL.len(),
+        CloudAppsList::ALL.len()
     )?;
     drop(stdout);
 
@@ -146,6 +151,10 @@ async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::erro
         ThrottleChoice::None => DefenderConfig::default(),
         ThrottleChoice::Published => DefenderConfig::default().published(),
     };
+    let cloud_apps = match arguments.throttle {
+        ThrottleChoice::None => CloudAppsConfig::default(),
+        ThrottleChoice::Published => CloudAppsConfig::default().published(),
+    };
     let feed = FeedConfig { throttle: feed_throttle, ..FeedConfig::default() };
     let config = TenantConfig {
         listen: arguments.tenant_address,
@@ -153,6 +162,7 @@ async fn start_tenant(arguments: &Arguments) -> Result<Tenant, Box<dyn std::erro
         security_throttle,
         feed,
         defender,
+        cloud_apps,
         ..TenantConfig::default()
     };
     let tenant = Tenant::start(config).await?;
@@ -206,7 +216,7 @@ async fn run(arguments: &Arguments, tenant: &Tenant) -> Result<(), Box<dyn std::
     }
 }
 
-/// One record for each endpoint, each list and the table of hunting; a score belongs to a day of its own.
+/// One record for each endpoint, each list of either Defender and the table of hunting; a score belongs to a day of its own.
 fn emit(
     tenant: &Tenant,
     seed: u64,
@@ -219,6 +229,9 @@ fn emit(
     }
     for list in DefenderList::ALL {
         tenant.emit_defender(list, defender_record(list, seed, time))?;
+    }
+    for list in CloudAppsList::ALL {
+        tenant.emit_cloud_apps(list, cloud_apps_record(list, seed, time))?;
     }
     tenant.emit_hunting(HUNTING_TABLE, time, hunting_row(seed, time));
     Ok(())

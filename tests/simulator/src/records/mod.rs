@@ -1,5 +1,5 @@
-//! Records as the audit logs, the security collections, the activity feeds and Defender for Endpoint give them, made up
-//! from a seed.
+//! Records as the audit logs, the security collections, the activity feeds, Defender for Endpoint and Defender for Cloud
+//! Apps give them, made up from a seed.
 //!
 //! The same seed and time always give the same bytes. The shapes follow Microsoft's resource pages; the content is
 //! this project's own. On purpose they hold what a collector must carry through unharmed: escapes of every kind, text
@@ -8,6 +8,8 @@
 
 mod alert;
 mod alert_v2;
+mod cloud_apps;
+mod cloud_apps_activity;
 mod content;
 mod defender_alert;
 mod defender_inventory;
@@ -22,6 +24,8 @@ mod tests;
 
 pub use self::alert::{ALERT_PROVIDERS, alert};
 pub use self::alert_v2::{alert_v2, alert_v2_revision};
+pub use self::cloud_apps::{cloud_apps_alert_resolved, cloud_apps_record};
+pub use self::cloud_apps_activity::activity_record;
 pub use self::defender_alert::{defender_alert, defender_alert_revision, investigation, investigation_ended};
 pub use self::defender_inventory::{hunting_row, machine, recommendation, software, vulnerability};
 pub use self::directory_audit::directory_audit;

@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    ALERT_PROVIDERS, SIGN_IN_EVENT_TYPES, alert, alert_v2_revision, audit_record, defender_alert,
-    defender_alert_revision, defender_record, hunting_row, machine, office365, record, secure_score, sign_in,
-    sized_audit_record, sized_sign_in, time_text, vulnerability,
+    ALERT_PROVIDERS, SIGN_IN_EVENT_TYPES, alert, alert_v2_revision, audit_record, cloud_apps_alert_resolved,
+    cloud_apps_record, defender_alert, defender_alert_revision, defender_record, hunting_row, machine,
+    office365, record, secure_score, sign_in, sized_audit_record, sized_sign_in, time_text, vulnerability,
 };
-use crate::tenant::{ContentType, DefenderList, Endpoint};
+use crate::tenant::{CloudAppsList, ContentType, DefenderList, Endpoint};
 
 fn time() -> Timestamp {
     "2026-11-20T10:00:00.987654321Z".parse().unwrap()
@@ -236,4 +236,76 @@ fn audit_records_take_any_workload_and_size_and_hold_what_is_easily_damaged() {
     for part in ["\\/", "\\u2013", "\\u0000", "\\r\\n", "1.50", "{}", "[]", "null", "\u{5c71}", "\\\"name"] {
         assert!(all.contains(part), "{part}");
     }
+}
+
+#[test]
+fn records_of_cloud_apps_are_repeatable_and_about_the_size_of_real_ones() {
+    for (list, sizes) in [
+        (CloudAppsList::Activities, 3_000..5_000),
+        (CloudAppsList::Alerts, 900..2_000),
+        (CloudAppsList::Entities, 1_200..2_500),
+        (CloudAppsList::Subnet, 400..1_000),
+        (CloudAppsList::Files, 1_500..3_500),
+    ] {
+        let mut ids = BTreeSet::new();
+        let mut bytes = 0;
+        for seed in 0..200 {
+            let text = cloud_apps_record(list, seed, time());
+            assert_eq!(text, cloud_apps_record(list, seed, time()));
+            assert!(!text.contains('\n'));
+            let parsed: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            ids.insert(parsed["_id"].as_str().unwrap().to_owned());
+            if let Some(member) = list.time_member() {
+                assert_eq!(parsed[member].as_i64(), Some(time().as_millisecond()), "{text}");
+            }
+            bytes += text.len();
+        }
+        assert_eq!(ids.len(), 200, "{list:?}");
+        assert!(sizes.contains(&(bytes / 200)), "{list:?}: {} bytes", bytes / 200);
+    }
+}
+
+#[test]
+fn records_of_cloud_apps_have_the_members_that_trap() {
+    let of = |list| -> Vec<Value> {
+        (0..200).map(|seed| serde_json::from_str(&cloud_apps_record(list, seed, time())).unwrap()).collect()
+    };
+    for activity in of(CloudAppsList::Activities) {
+        let delay = activity["created"].as_i64().unwrap() - activity["timestamp"].as_i64().unwrap();
+        assert!((60_000..=4 * 3_600_000 + 60_000).contains(&delay), "{delay}");
+        assert!(activity["level"] != activity["Level"] && activity["rawDataJson"]["Level"] == "1.5");
+        assert!(activity["_id"].as_str().unwrap().starts_with(&format!("97134000_{}_", activity["appId"])));
+    }
+    let alerts = of(CloudAppsList::Alerts);
+    let kinds: BTreeSet<&str> = alerts
+        .iter()
+        .flat_map(|alert| alert["entities"].as_array().unwrap())
+        .map(|one| one["type"].as_str().unwrap())
+        .collect();
+    assert!(kinds.len() >= 7, "{kinds:?}");
+    assert!(alerts.iter().any(|alert| alert["entities"] == serde_json::json!([])));
+    assert!(alerts.iter().all(|alert| alert["resolveTime"].is_null()));
+    let resolved: Vec<Value> = (0..20)
+        .map(|seed| serde_json::from_str(&cloud_apps_alert_resolved(seed, time(), time(), 1)).unwrap())
+        .collect();
+    assert!(resolved.iter().any(|one| one["resolveTime"] == "2026-11-20T10:00:00.987Z"));
+    assert!(resolved.iter().any(|one| one["resolveTime"] == time().as_millisecond()));
+    assert_eq!(
+        (&resolved[3]["_id"], &resolved[3]["timestamp"]),
+        (&alerts[3]["_id"], &alerts[3]["timestamp"])
+    );
+    assert_ne!(
+        cloud_apps_alert_resolved(3, time(), time(), 1),
+        cloud_apps_alert_resolved(3, time(), time(), 2)
+    );
+    let entities = of(CloudAppsList::Entities);
+    assert!(entities.iter().any(|one| one["lastSeen"] == "2026-11-20T10:00:00Z"));
+    assert!(entities.iter().any(|one| one.get("lastSeen").is_none()));
+    assert!(entities.iter().any(|one| one.get("lastSeen").is_some_and(Value::is_null)));
+    assert!(of(CloudAppsList::Subnet).iter().all(|one| one["lastModified"].is_f64()));
+    assert!(
+        of(CloudAppsList::Files)
+            .iter()
+            .all(|one| one["fileType"][0].is_i64() && one["fileType"][1].is_string())
+    );
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::cloud_apps::CloudAppsConfig;
 use super::defender::DefenderConfig;
 use super::endpoint::Endpoint;
 use super::feed::FeedConfig;
@@ -53,6 +54,8 @@ pub struct TenantConfig {
     pub feed: FeedConfig,
     /// Defender for Endpoint.
     pub defender: DefenderConfig,
+    /// Defender for Cloud Apps, until `Tenant::change_cloud_apps` says otherwise.
+    pub cloud_apps: CloudAppsConfig,
     /// The tenant's time of day.
     pub clock: Clock,
 }
@@ -81,6 +84,7 @@ impl Default for TenantConfig {
             security: SecurityConfig::default(),
             feed: FeedConfig::default(),
             defender: DefenderConfig::default(),
+            cloud_apps: CloudAppsConfig::default(),
             clock: Clock::system(),
         }
     }

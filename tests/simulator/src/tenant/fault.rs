@@ -28,6 +28,8 @@ pub enum Fault {
     TooManyRequests(RetryAfter),
     /// 200 with a page of HTML.
     Html,
+    /// That status with a page of HTML, as consoles and gateways have it.
+    HtmlPage(u16),
     /// 200, `application/json`, and no JSON.
     NotJson,
     /// 200 with JSON of another shape.
@@ -74,7 +76,8 @@ pub enum Fault {
         /// Scheme and host.
         host: String,
     },
-    /// The right page, but its next link leads to the same page again.
+    /// The right page, but its next link leads to the same page again. In a scan `nextQueryFilters` are what the request
+    /// had for `filters`.
     LoopNextLink,
     /// A page without records whose next link leads to the page that was asked for.
     EmptyPageWithNext,
@@ -84,7 +87,7 @@ pub enum Fault {
     ShuffleOrder,
     /// The token of this request is dead from now on: 401 now and whenever it comes again.
     TokenRevoked,
-    /// 504 with an error body.
+    /// 504 with an error body (Defender for Cloud Apps: a page of HTML).
     GatewayTimeout,
     /// 206 and a `Warning` header: the right page without the records of these providers (`vendorInformation.provider`,
     /// in any case), as the legacy alerts have it when a provider does not answer. With its next link, if it has one.
@@ -101,6 +104,14 @@ impl Fault {
     /// A status with the usual error object of whoever is asked.
     pub fn status(code: u16) -> Self {
         Self::Status { code, body: None, headers: Vec::new() }
+    }
+
+    /// That status with a body that tells of throttling, as Defender for Cloud Apps has it; `seconds` are in its text.
+    pub fn throttled(code: u16, seconds: Option<u64>) -> Self {
+        let told = seconds
+            .map_or_else(String::new, |seconds| format!(" Expected available in {seconds}.0 seconds."));
+        let body = serde_json::json!({ "detail": format!("Request was throttled.{told}") });
+        Self::Status { code, body: Some(body.to_string()), headers: Vec::new() }
     }
 
     /// 403: the application lacks the permission.
@@ -164,9 +175,9 @@ pub enum RetryAfter {
 /// JSON that is no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// An object without `value`.
+    /// An object without `value` (Defender for Cloud Apps: `data`).
     ValueMissing,
-    /// `value` is an object.
+    /// `value` (or `data`) is an object.
     ValueIsObject,
     /// The page is an array.
     TopLevelArray,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::cloud_apps::{self, CloudAppsList};
 use super::defender::{self, DefenderCall};
 use super::endpoint::Endpoint;
 use super::feed::FeedCall;
@@ -21,6 +22,8 @@ pub enum Addressee {
     Feed(FeedCall),
     /// Defender for Endpoint.
     Defender(DefenderCall),
+    /// Defender for Cloud Apps: a list, with or without the slash at its end.
+    CloudApps(CloudAppsList),
     /// No path that this tenant serves.
     Nobody,
 }
@@ -30,7 +33,8 @@ pub enum Addressee {
 pub enum PageKind {
     /// The first page of a query.
     First,
-    /// A page behind a next link (`$skiptoken`, a `$skip` other than 0, or `nextpage` is there).
+    /// A page behind a next link (`$skiptoken`, a `$skip` other than 0, or `nextpage` is there; for Defender for Cloud
+    /// Apps a `skip` other than 0, or `filters` that lead on in a scan).
     Next,
 }
 
@@ -45,7 +49,7 @@ pub struct BlobSeen {
     pub fetch: u64,
 }
 
-/// What a well-behaved client of the Management Activity API does not do.
+/// What a well-behaved client of the Management Activity API or of Defender for Cloud Apps does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Violation {
     /// A subscription was started again within 15 minutes.
@@ -54,6 +58,41 @@ pub enum Violation {
     PublisherMissing,
     /// Content was asked for at or after its contentExpiration.
     ExpiredFetched,
+    /// A body or query has a member that no page of the API names.
+    UnknownMember,
+    /// A body is no JSON object, or a member has a value of another type or one that it cannot have.
+    WrongType,
+    /// `isScan` for a list that has no scans.
+    ScanNotOffered,
+    /// `skip` in a scan.
+    SkipInScan,
+    /// A token of the login for files, or a token of the portal for anything else.
+    ForeignScheme,
+}
+
+/// Which kind of `Authorization` a request has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizationScheme {
+    /// None.
+    Absent,
+    /// `Bearer …`, a token of the login.
+    Bearer,
+    /// `Token …`, a token of the portal.
+    Token,
+    /// Another one.
+    Other,
+}
+
+impl AuthorizationScheme {
+    /// What the header says.
+    pub(crate) fn of(header: Option<&str>) -> Self {
+        match header.and_then(|text| text.split_once(' ')) {
+            Some(("Bearer", _)) => Self::Bearer,
+            Some(("Token", _)) => Self::Token,
+            _ if header.is_none() => Self::Absent,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What is known of a request beside its own words.
@@ -78,10 +117,13 @@ pub struct RequestSeen {
     pub method: String,
     /// Path as sent.
     pub path: String,
-    /// Query (login: form, without secret and assertion; hunting: the query's text as `Query`), decoded, in order.
+    /// Query (login: form, without secret and assertion; hunting: the query's text as `Query`; Defender for Cloud Apps:
+    /// the members of the body by name, texts plain and everything else as JSON was sent), decoded, in order.
     pub query: Vec<(String, String)>,
     /// Headers in order, names in lower case, `authorization` left out.
     pub headers: Vec<(String, String)>,
+    /// Which kind of authorization it has; the token itself is left out.
+    pub scheme: AuthorizationScheme,
     /// When, by the tenant's clock.
     pub received_at: Timestamp,
     /// The blob it asks for, if it asks for one that was emitted.
@@ -129,13 +171,17 @@ impl RequestLog {
                 decoded(&request.body).into_iter().filter(|(name, _)| !is_secret(name)).collect()
             }
             Addressee::Defender(DefenderCall::Hunting) => defender::query_text(&request.body),
+            Addressee::CloudApps(_) => cloud_apps::members(request),
             Addressee::Graph(_) | Addressee::Feed(_) | Addressee::Defender(_) | Addressee::Nobody => {
                 decoded(request.query.as_bytes())
             }
         };
+        let is_cloud_apps = matches!(addressee, Addressee::CloudApps(_));
         let is_next = query.iter().any(|(name, value)| match name.as_str() {
             "$skiptoken" => true,
             "$skip" => value != "0",
+            "skip" if is_cloud_apps => value != "0",
+            "filters" if is_cloud_apps => cloud_apps::is_continued(value),
             other => other.eq_ignore_ascii_case("nextpage"),
         });
         let count = self.counts.entry(addressee).or_default();
@@ -149,6 +195,7 @@ impl RequestLog {
             path: request.path.clone(),
             query,
             headers: request.headers.iter().filter(|(name, _)| name != "authorization").cloned().collect(),
+            scheme: AuthorizationScheme::of(request.header("authorization")),
             received_at: now,
             blob: circumstances.blob,
             violations: circumstances.violations,

@@ -44,7 +44,7 @@ pub(super) fn answer(state: &State, request: &Request) -> std::io::Result<Outcom
     match check(state, request, now) {
         Ok(Permit { client_id, scope }) => {
             let lifetime = state.config.token_lifetime;
-            let roles = Arc::clone(&locked(&state.defender).roles);
+            let roles = roles_for(state, &scope);
             let token = locked(&state.tokens).issue(&client_id, &scope, roles, now, lifetime)?;
             let body = json!({
                 "token_type": "Bearer",
@@ -92,7 +92,8 @@ fn check(state: &State, request: &Request, now: Timestamp) -> Result<Permit, Ref
     let client_id = required("client_id")?;
     let scope = required("scope")?;
     let TenantConfig { scope: graph_scope, feed, defender, .. } = &state.config;
-    check_scope(scope, &[graph_scope, &feed.scope, &defender.scope])?;
+    let cloud_apps_scope = locked(&state.cloud_apps).config.scope.clone();
+    check_scope(scope, &[graph_scope, &feed.scope, &defender.scope, &cloud_apps_scope])?;
     let applications = locked(&state.applications);
     let application = applications.iter().find(|known| known.client_id == client_id).ok_or_else(|| {
         let text =
@@ -120,6 +121,15 @@ fn check(state: &State, request: &Request, now: Timestamp) -> Result<Permit, Ref
         }
     }
     Ok(Permit { client_id: client_id.to_owned(), scope: scope.to_owned() })
+}
+
+/// What a token for that scope allows, where the API looks at roles.
+fn roles_for(state: &State, scope: &str) -> Arc<[String]> {
+    let cloud_apps = &locked(&state.cloud_apps).config;
+    if scope == cloud_apps.scope {
+        return cloud_apps.roles.clone().into();
+    }
+    Arc::clone(&locked(&state.defender).roles)
 }
 
 fn check_scope(scope: &str, known: &[&str]) -> Result<(), Refusal> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::defender::HuntingError;
 use super::fault::{Fault, RetryAfter, Shape};
 use super::feed::{About, FeedError, ThrottledAs, wait};
-use super::{Ids, Outcome, Speaker};
+use super::{Ids, Outcome, Speaker, cloud_apps};
 use crate::http::{Answer, Delivery};
 
 const JSON: &str = "application/json";
@@ -26,6 +26,9 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, about: &About<'_
         Fault::Status { code, body, headers } => {
             let mut answer = match body {
                 Some(text) => Answer::new(*code, JSON, text.clone()),
+                None if ids.speaker == Speaker::CloudApps => {
+                    cloud_apps::detail(*code, cloud_apps::usual_detail(*code))
+                }
                 None => ids.error(*code, usual_code(*code, ids.speaker), "As the script says.", now),
             };
             answer.headers.extend(headers.iter().cloned());
@@ -37,6 +40,8 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, about: &About<'_
             FeedError::Throttled(ThrottledAs::TooManyRequests(*retry_after)).answer(about)
         }
         Fault::TooManyRequests(retry_after) => too_many_requests(*retry_after, ids, now),
+        Fault::HtmlPage(status) => cloud_apps::html(*status),
+        Fault::GatewayTimeout if ids.speaker == Speaker::CloudApps => cloud_apps::html(504),
         Fault::GatewayTimeout => ids.error(504, usual_code(504, ids.speaker), "", now),
         Fault::Html => {
             let page =
@@ -44,7 +49,7 @@ pub(super) async fn instead_of_answer(fault: &Fault, ids: &Ids, about: &About<'_
             Answer::new(200, "text/html", page)
         }
         Fault::NotJson => Answer::new(200, JSON, "{\"value\": [ this is not JSON"),
-        Fault::WrongShape(shape) => Answer::new(200, JSON, wrong_shape(*shape)),
+        Fault::WrongShape(shape) => Answer::new(200, JSON, wrong_shape(*shape, ids.speaker)),
         Fault::CloseBeforeAnswer => broken(Delivery::Close),
         Fault::Reset => broken(Delivery::Reset),
         Fault::Truncate { .. }
@@ -84,6 +89,7 @@ pub(super) fn too_many_requests(retry_after: RetryAfter, ids: &Ids, now: Timesta
     let throttled =
         "This request is throttled. Please try again after the value specified in the Retry-After header.";
     let (code, message) = match ids.speaker {
+        Speaker::CloudApps => return cloud_apps::throttled(retry_after, now),
         Speaker::Hunting => return HuntingError::CallsPerMinute(retry_after).answer(ids, now),
         Speaker::Defender => ("TooManyRequests", "Too many requests. Try again later."),
         Speaker::Graph | Speaker::Feed => ("UnknownError", throttled),
@@ -117,8 +123,10 @@ fn usual_code(status: u16, speaker: Speaker) -> &'static str {
     }
 }
 
-fn wrong_shape(shape: Shape) -> String {
+fn wrong_shape(shape: Shape, speaker: Speaker) -> String {
     let body = match shape {
+        Shape::ValueMissing if speaker == Speaker::CloudApps => json!({ "hasNext": false, "total": 0 }),
+        Shape::ValueIsObject if speaker == Speaker::CloudApps => json!({ "data": { "_id": "no array" } }),
         Shape::ValueMissing => json!({ "@odata.context": "nothing else" }),
         Shape::ValueIsObject => json!({ "value": { "id": "no array" } }),
         Shape::TopLevelArray => json!([{ "id": "no page" }]),

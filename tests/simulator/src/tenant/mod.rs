@@ -1,5 +1,5 @@
 //! A Microsoft tenant: login, the audit-log and security collections of Graph, the activity feeds of Office 365,
-//! Defender for Endpoint.
+//! Defender for Endpoint, Defender for Cloud Apps.
 //!
 //! Records are emitted by the test (or the binary) and served as Graph serves them: filters are parsed and evaluated,
 //! tokens checked, pages cut, next links opaque. Faults come from a script. Every request is written down, with the
@@ -7,11 +7,14 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use simulator::tenant::{DefenderList, Endpoint, Fault, Rule, Tenant, TenantConfig};
+//! use simulator::tenant::{CloudAppsList, DefenderList, Endpoint, Fault, Rule, Tenant, TenantConfig};
 //!
 //! let tenant = Tenant::start(TenantConfig::default()).await?;
 //! tenant.emit(Endpoint::SignIns, simulator::records::sign_in(1, jiff::Timestamp::now(), &[]))?;
 //! tenant.emit_defender(DefenderList::Software, simulator::records::software(1))?;
+//! let now = jiff::Timestamp::now();
+//! let alert = simulator::records::cloud_apps_record(CloudAppsList::Alerts, 1, now);
+//! tenant.emit_cloud_apps(CloudAppsList::Alerts, alert)?;
 //! tenant.script(vec![Rule::on_endpoint(Endpoint::SignIns, Fault::GatewayTimeout).nth(1)]);
 //! println!("override_base_url: {}", tenant.base_url());
 //! # Ok(())
@@ -20,6 +23,7 @@
 
 mod assertion;
 mod body;
+mod cloud_apps;
 mod config;
 mod defender;
 mod endpoint;
@@ -48,6 +52,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
 
+pub use self::cloud_apps::{
+    Acceptance, AnswerMember, BeyondDeepest, CloudAppsConfig, CloudAppsLimits, CloudAppsList, CloudAppsOrder,
+    FilterReading, PostWithoutSlash, ScanLimit, ScanMishap, SlowFiles, ThrottledWords,
+};
 pub(crate) use self::config::USUAL_TENANT_ID;
 pub use self::config::{
     Application, BodyStyle, ClientSecret, Compression, LinkPlace, PageSize, Paging, TenantConfig, Throttle,
@@ -65,12 +73,13 @@ pub use self::feed::{
     ListedNames, ListedStatus, NextPagePath, NextPageTimes, PublisherRule, Quotes, RecordMaker, Subscription,
     SubscriptionLag, ThrottledAs, WindowCode,
 };
-pub use self::log::{Addressee, BlobSeen, PageKind, RequestSeen, Violation};
+pub use self::log::{Addressee, AuthorizationScheme, BlobSeen, PageKind, RequestSeen, Violation};
 pub use self::rule::{Rule, RuleTally, Target};
 pub use self::security::{ClampedPage, Retirement, SecurityConfig};
 pub use self::store::{RecordRefused, Visibility};
 pub use crate::occurrence::Occurrence;
 
+use self::cloud_apps::CloudAppsBook;
 use self::defender::{DefenderBook, LimitBook};
 use self::feed::{FeedBook, Traffic};
 use self::links::LinkBook;
@@ -106,6 +115,8 @@ struct State {
     feed_traffic: Arc<Traffic>,
     defender: Mutex<DefenderBook>,
     defender_limits: Mutex<LimitBook>,
+    cloud_apps: Mutex<CloudAppsBook>,
+    cloud_apps_throttle: Mutex<ThrottleBook>,
     script: Mutex<Script>,
     log: Mutex<RequestLog>,
     hook: Mutex<Option<Hook>>,
@@ -119,6 +130,7 @@ impl Tenant {
             applications: Mutex::new(config.applications.clone()),
             feed: Mutex::new(FeedBook::new(&config.feed, config.clock.now())),
             defender: Mutex::new(DefenderBook::new(&config.defender)),
+            cloud_apps: Mutex::new(CloudAppsBook::new(&config.cloud_apps)),
             config,
             store: Mutex::default(),
             tokens: Mutex::new(TokenBook::default()),
@@ -129,6 +141,7 @@ impl Tenant {
             feed_throttle: Mutex::default(),
             feed_traffic: Arc::default(),
             defender_limits: Mutex::default(),
+            cloud_apps_throttle: Mutex::default(),
             script: Mutex::default(),
             log: Mutex::default(),
             hook: Mutex::new(None),
@@ -167,10 +180,11 @@ impl Tenant {
         locked(&self.state.tokens).revoke_all();
     }
 
-    /// Makes all next links given so far invalid.
+    /// Makes all next links given so far invalid, and all filters that lead on in a scan.
     pub fn expire_links(&self) {
         locked(&self.state.links).expire_all();
         locked(&self.state.feed).expire_links();
+        locked(&self.state.cloud_apps).expire_scans();
     }
 
     /// Whether the legacy alerts live.
@@ -302,6 +316,7 @@ enum Speaker {
     Feed,
     Defender,
     Hunting,
+    CloudApps,
 }
 
 impl Ids {
@@ -313,6 +328,7 @@ impl Ids {
             Addressee::Feed(_) => Speaker::Feed,
             Addressee::Defender(DefenderCall::Hunting) => Speaker::Hunting,
             Addressee::Defender(_) => Speaker::Defender,
+            Addressee::CloudApps(_) => Speaker::CloudApps,
             Addressee::Login | Addressee::Graph(_) | Addressee::Nobody => Speaker::Graph,
         };
         Ok(Self { request_id, client_request_id, speaker })
@@ -326,6 +342,7 @@ impl Ids {
                 let error = json!({ "code": code, "message": message, "target": self.request_id });
                 return Answer::new(status, "application/json", json!({ "error": error }).to_string());
             }
+            Speaker::CloudApps => return cloud_apps::detail(status, message),
             Speaker::Graph => {}
         }
         let body = json!({
@@ -347,6 +364,7 @@ impl Handler for State {
     async fn answer(&self, request: Request) -> Answer {
         let now = self.config.clock.now();
         let (addressee, circumstances) = feed::arrival(self, &request, now)
+            .or_else(|| cloud_apps::arrival(&request))
             .unwrap_or_else(|| (addressee_of(&request.path), Circumstances::default()));
         let in_flight = feed::begin(self, addressee);
         let seen = locked(&self.log).enter(addressee, circumstances, &request, now);
@@ -395,6 +413,9 @@ impl State {
                 .ok_or_else(|| io::Error::other("a call to the feeds has no path of theirs"))?,
             (None, Addressee::Defender(_)) => {
                 defender::answer(self, &defender::Call { request, seen, fault, ids: &ids, now })?
+            }
+            (None, Addressee::CloudApps(_)) => {
+                cloud_apps::answer(self, &cloud_apps::Call { request, seen, fault, now }).await?
             }
             (None, Addressee::Nobody) => {
                 let segment = request.path.rsplit('/').next().unwrap_or_default();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::cloud_apps::CloudAppsList;
 use super::defender::{DefenderCall, DefenderList, DefenderRelation};
 use super::endpoint::Family;
 use super::fault::Fault;
@@ -35,6 +36,8 @@ pub enum Target {
     ContentType(ContentType),
     /// Any call to Defender for Endpoint.
     AnyDefender,
+    /// Any call to Defender for Cloud Apps.
+    AnyCloudApps,
     /// That addressee alone.
     Only(Addressee),
 }
@@ -50,6 +53,7 @@ impl Target {
             }
             Self::AnyFeed => call.is_some(),
             Self::AnyDefender => matches!(addressee, Addressee::Defender(_)),
+            Self::AnyCloudApps => matches!(addressee, Addressee::CloudApps(_)),
             Self::AnyListing => matches!(call, Some(FeedCall::Listing(_))),
             Self::AnyBlob => matches!(call, Some(FeedCall::Blob(_))),
             Self::ContentType(content_type) => call.and_then(FeedCall::content_type) == Some(content_type),
@@ -153,6 +157,11 @@ impl Rule {
     /// A rule that strikes every query to advanced hunting.
     pub fn on_hunting(fault: Fault) -> Self {
         Self::on(Target::Only(Addressee::Defender(DefenderCall::Hunting)), fault)
+    }
+
+    /// A rule that strikes every page of that list of Defender for Cloud Apps.
+    pub fn on_cloud_apps(list: CloudAppsList, fault: Fault) -> Self {
+        Self::on(Target::Only(Addressee::CloudApps(list)), fault)
     }
 
     /// Limits it to first or next pages.

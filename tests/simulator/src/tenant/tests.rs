@@ -3,6 +3,10 @@
 mod alerts;
 mod alerts_v2;
 mod blobs;
+mod cloud_apps_access;
+mod cloud_apps_lists;
+mod cloud_apps_mishaps;
+mod cloud_apps_scans;
 mod defender_access;
 mod defender_lists;
 mod defender_related;

@@ -6,7 +6,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clock::Clock;
-use crate::tenant::{ContentType, DefenderConfig, Endpoint, Subscription, Tenant, TenantConfig};
+use crate::tenant::{
+    CloudAppsConfig, CloudAppsList, ContentType, DefenderConfig, Endpoint, Subscription, Tenant, TenantConfig,
+};
 
 /// The present of all tests here.
 pub(super) const NOW: &str = "2026-11-20T12:00:00Z";
@@ -50,6 +52,45 @@ pub(super) async fn start_defender(change: impl FnOnce(&mut DefenderConfig)) -> 
     let tenant = start(|config| change(&mut config.defender)).await;
     let token = defender_token(&tenant).await;
     (tenant, token)
+}
+
+/// A token for Defender for Cloud Apps of the tenant's first application.
+pub(super) async fn cloud_apps_token(tenant: &Tenant) -> String {
+    token_for(tenant, &tenant.config().cloud_apps.scope).await
+}
+
+/// A tenant whose clock stands still, and a token for its Defender for Cloud Apps.
+pub(super) async fn start_cloud_apps(change: impl FnOnce(&mut CloudAppsConfig)) -> (Tenant, String) {
+    let tenant = start(|config| change(&mut config.cloud_apps)).await;
+    let token = cloud_apps_token(&tenant).await;
+    (tenant, token)
+}
+
+/// A POST of this body to a path, with this `Authorization`.
+pub(super) async fn post_json(tenant: &Tenant, authorization: &str, path: &str, body: &str) -> Response {
+    let request =
+        client().post(format!("{}{path}", tenant.base_url())).header("Authorization", authorization);
+    request.header("Content-Type", "application/json").body(body.to_owned()).send().await.unwrap()
+}
+
+/// Status and JSON body of a request to a list of Defender for Cloud Apps.
+pub(super) async fn ask_list(
+    tenant: &Tenant,
+    token: &str,
+    list: CloudAppsList,
+    body: &Value,
+) -> (u16, Value) {
+    let authorization = match list {
+        CloudAppsList::Files => "Token simulated~files-token".to_owned(),
+        _ => format!("Bearer {token}"),
+    };
+    let response = post_json(tenant, &authorization, list.path(), &body.to_string()).await;
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+/// The `_id`s of a page of Defender for Cloud Apps.
+pub(super) fn object_ids(page: &Value) -> Vec<String> {
+    page["data"].as_array().unwrap().iter().map(|row| row["_id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Status and JSON body of a request for a path with these options.
