@@ -1,7 +1,7 @@
 //! What must be seen from outside, written down a second time: nothing here is taken from the collector's own code.
 
 use serde_json::Value;
-use simulator::tenant::{ContentType, DefenderList, Endpoint};
+use simulator::tenant::{CloudAppsList, ContentType, DefenderList, Endpoint};
 
 use super::document;
 
@@ -54,21 +54,6 @@ pub enum Asks {
     Hunting,
     /// A list of Defender for Cloud Apps.
     CloudApps(CloudAppsList),
-}
-
-/// A list of Defender for Cloud Apps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloudAppsList {
-    /// Activities.
-    Activities,
-    /// Alerts.
-    Alerts,
-    /// Users and accounts.
-    Entities,
-    /// Ranges of addresses.
-    Subnet,
-    /// Files.
-    Files,
 }
 
 enum Tags {

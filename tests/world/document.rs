@@ -1,6 +1,6 @@
 //! The two secrets of a function, as an operator writes them.
 
-use collector::service::Service;
+use collector::service::{Authorization, Service};
 use serde_json::{Value, json};
 use simulator::tenant::Tenant;
 
@@ -15,12 +15,13 @@ pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Val
     let scope = match services[0].input {
         "office365" => &config.feed.scope,
         "microsoft_defender_endpoint" => &config.defender.scope,
+        "microsoft_defender_cloud_apps" => &config.cloud_apps.scope,
         _ => &config.scope,
     };
     let blocks: serde_json::Map<String, Value> =
         services.iter().map(|service| (service.name.to_owned(), block(service))).collect();
     let application = &config.applications[0];
-    json!({"inputs": {services[0].input: {
+    let mut document = json!({"inputs": {services[0].input: {
         "id": world,
         "environment": world,
         "credentials": {
@@ -34,7 +35,13 @@ pub fn configuration(services: &[&Service], tenant: &Tenant, world: &str) -> Val
         // The published limit would make a test last minutes.
         "requests_per_second": 1000,
         "services": blocks,
-    }}})
+    }}});
+    let files_token = config.cloud_apps.files_token.as_ref().map(|token| json!(token.value));
+    let reads_files = |service: &&Service| matches!(service.authorization, Authorization::Token(_));
+    if let Some(token) = files_token.filter(|_| services.iter().any(reads_files)) {
+        document["inputs"][services[0].input]["credentials"]["files_access_token"] = token;
+    }
+    document
 }
 
 /// A service as often as it may be asked for, and with a query if it is made of such.

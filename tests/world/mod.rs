@@ -7,6 +7,7 @@
 
 pub mod artefacts;
 pub mod chance;
+pub mod cloud_apps_lists;
 pub mod contract;
 pub mod counted;
 pub mod crashes;
@@ -44,7 +45,7 @@ use serde_json::{Value, json};
 use simulator::receiver::{Receiver, ReceiverConfig};
 use simulator::records;
 use simulator::secrets::Secrets;
-use simulator::tenant::{DefenderList, Endpoint, Tenant, TenantConfig};
+use simulator::tenant::{CloudAppsList, DefenderList, Endpoint, Tenant, TenantConfig};
 
 use contract::{Asks, Promise};
 use parties::{Arrival, receiver};
@@ -69,6 +70,11 @@ pub fn security() -> impl Iterator<Item = &'static Service> {
 /// The lists of Defender for Endpoint.
 pub fn defender_lists() -> impl Iterator<Item = &'static Service> {
     endpoint::DEFENDER.services.iter().copied().filter(|service| !service.query.is_hunting())
+}
+
+/// The lists of Defender for Cloud Apps.
+pub fn cloud_apps_lists() -> impl Iterator<Item = &'static Service> {
+    cloud_apps::CLOUD_APPS.services.iter().copied()
 }
 
 /// The content feeds.
@@ -233,8 +239,21 @@ impl World {
         }
     }
 
+    /// The list of Defender for Cloud Apps that the service under test reads.
+    pub fn filtered_list(&self) -> CloudAppsList {
+        match self.promise.asks {
+            Asks::CloudApps(list) => list,
+            other => panic!("{} asks no list but {other:?}", self.service.function),
+        }
+    }
+
     /// Emits a made-up record of this time; gives its text.
     pub fn emit(&self, seed: u64, time: Timestamp) -> String {
+        if let Asks::CloudApps(list) = self.promise.asks {
+            let record = records::cloud_apps_record(list, seed, time);
+            self.tenant.emit_cloud_apps(list, record.clone()).unwrap();
+            return record;
+        }
         if matches!(self.promise.asks, Asks::Defender(_)) {
             let record = records::defender_record(self.list(), seed, time);
             self.tenant.emit_defender(self.list(), record.clone()).unwrap();

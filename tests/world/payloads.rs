@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Where each function's records are, below the folder of samples: folders, or single files of a folder of many kinds.
-const PLACES: [(&str, &[&str]); 14] = [
+const PLACES: [(&str, &[&str]); 19] = [
     ("graph-directory-audits", &["graph/directoryAudits"]),
     ("graph-provisioning-audits", &["graph/provisioning"]),
     ("graph-sign-ins", &["graph/signIns"]),
@@ -25,6 +25,11 @@ const PLACES: [(&str, &[&str]); 14] = [
     ("endpoint-vulnerabilities", &["endpoint/vulnerabilities", "endpoint/defectdojo/vulnerabilities.json"]),
     ("endpoint-recommendations", &["endpoint/recommendations"]),
     ("endpoint-investigations", &["endpoint/investigations"]),
+    ("cloud-apps-activities", &["cloud_apps/activities"]),
+    ("cloud-apps-alerts", &["cloud_apps/alerts"]),
+    ("cloud-apps-entities", &["cloud_apps/entities"]),
+    ("cloud-apps-data-enrichment", &["cloud_apps/subnet"]),
+    ("cloud-apps-files", &["cloud_apps/files"]),
 ];
 
 /// Folder of audit records of all workloads.
@@ -99,13 +104,13 @@ pub fn page(records: &[String]) -> String {
     format!("{{\"value\":[{}]}}", records.join(",\n"))
 }
 
-/// The records of a document: a page, an array, or one record.
+/// The records of a document: a page (`value` or `data`), an array, or one record.
 pub fn of_document(text: &str) -> Vec<String> {
     if let Ok(records) = serde_json::from_str::<Vec<&RawValue>>(text) {
         return records.into_iter().map(|record| record.get().to_owned()).collect();
     }
     let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).unwrap();
-    match members.get("value") {
+    match members.get("value").or_else(|| members.get("data")) {
         Some(page) => of_array(page.get()),
         None => vec![text.trim().to_owned()],
     }
