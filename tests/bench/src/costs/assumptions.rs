@@ -186,8 +186,8 @@ impl Assumptions {
                 ),
             },
             format!(
-                "Alerts and files of Cloud Apps are read in parts of time where they have more than a page of 100: {} requests for \
-                 what would fill one, more where records come unevenly; alerts are asked for by two times each.",
+                "Alerts and files of Cloud Apps are read in parts of time where they have more than a page of 100. They are taken \
+                 to need {} times the requests of full pages; where records come unevenly it is more. Alerts are asked for twice.",
                 self.requests_a_part
             ),
             "One collection and one feed were measured and stand for all; seven snapshots and the \
