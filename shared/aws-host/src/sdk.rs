@@ -2,7 +2,7 @@
 //!
 //! Lambda gives a function its region and its role's credentials as variables. The SDK's own loader would also look for
 //! profiles, containers, web identities and a machine's metadata, which no function has, and it would bring the clients
-//! for them along: a twentieth of the artefact. What is read here keeps the SDK's names and meaning.
+//! for them along: 0.7 MB of the artefact. What is read here keeps the SDK's names and meaning.
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};

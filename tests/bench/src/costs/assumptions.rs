@@ -47,6 +47,8 @@ pub struct Assumptions {
     pub sweep_hours: f64,
     /// Its part of the requests that the limit allows.
     pub sweep_part: f64,
+    /// Requests for what would fill a page, of a list that is read in parts of time.
+    pub requests_a_part: f64,
     /// Hours of the day that are busy.
     pub busy_hours: f64,
     /// Share of the day's records that come in them.
@@ -97,6 +99,7 @@ impl Default for Assumptions {
             look_back_minutes: None,
             sweep_hours: 24.0,
             sweep_part: 0.25,
+            requests_a_part: 1.0,
             busy_hours: 10.0,
             busy_share: 0.8,
             kept_days: 30.0,
@@ -182,7 +185,12 @@ impl Assumptions {
                     self.sweep_part * 100.0
                 ),
             },
-            "One collection and one feed were measured and stand for all, those too that are not built yet; seven snapshots and the \
+            format!(
+                "Alerts and files of Cloud Apps are read in parts of time where they have more than a page of 100. They are taken \
+                 to need {} times the requests of full pages; where records come unevenly it is more. Alerts are asked for twice.",
+                self.requests_a_part
+            ),
+            "One collection and one feed were measured and stand for all; seven snapshots and the \
              secure scores are due once a day and answer not_due at all other ticks. No counts are added to records of \
              Defender for Endpoint; advanced hunting has one query."
                 .to_owned(),

@@ -1,7 +1,6 @@
 //! What is measured: idle ticks, ticks that deliver, ticks that read again what is known, and starts.
 //!
-//! One collection of Graph stands for all collections, one feed for all feeds, and the retry service for itself. What is
-//! not built yet is computed from these.
+//! One collection of Graph stands for all collections, one feed for all feeds, and the retry service for itself.
 
 use std::path::{Path, PathBuf};
 

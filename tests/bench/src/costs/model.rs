@@ -126,11 +126,10 @@ fn sweeps(
         return vec![(1.0, Swept::default())];
     }
     let again = records * (assumptions.sweep_hours - look_back_minutes / 60.0).max(0.0) / 24.0;
-    let (a_page, known) = match profile.kind {
-        Kind::Feed { .. } => (profile.page_records * LISTED, 0.0),
-        _ => (profile.page_records, again),
+    let (whole, known) = match profile.kind {
+        Kind::Feed { .. } => ((again / (profile.page_records * LISTED)).ceil().max(1.0), 0.0),
+        _ => (profile.requests(again, assumptions.requests_a_part), again),
     };
-    let whole = (again / a_page).ceil().max(1.0);
     let allowed = assumptions.tick_minutes * 60.0 / profile.span_seconds * profile.burst;
     let most = (allowed * assumptions.sweep_part).floor().max(1.0);
     let ticks = (60.0 / assumptions.tick_minutes).max(1.0);
@@ -297,7 +296,7 @@ impl Reading {
             let delivery_ms = fetching * latency / assumptions.measured_latency_ms;
             return Self { requests: listings + blobs, further: listings - 1.0, delivery_ms, known: 0.0 };
         }
-        let requests = ((new + again) / profile.page_records).ceil().max(1.0);
+        let requests = profile.requests(new + again, assumptions.requests_a_part);
         let delivery_ms = if new > 0.0 { course.wait_of_delivery(latency) } else { 0.0 };
         Self { requests, further: requests - 1.0, delivery_ms, known: again }
     }

@@ -1,7 +1,7 @@
 //! The tenants that the costs are computed for: what each of the 26 services gives a day.
 //!
 //! Volumes are assumptions: by user and day, or a number whatever the size. Look-back, page size and limit are those of the
-//! services that exist (a test compares them), and for the others what their APIs publish.
+//! services' declarations: a test compares them.
 
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ pub enum Kind {
         /// Minutes that are read again.
         look_back_minutes: f64,
     },
-    /// The same without a late sweep: little comes late, or the look-back alone finds it.
+    /// The same without a late sweep: the look-back alone finds what comes late.
     Availability {
         /// Minutes that are read again.
         look_back_minutes: f64,
@@ -46,6 +46,16 @@ pub enum Kind {
     Queue,
 }
 
+/// What a window is read as that has more than a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pages {
+    /// Pages, each but the last one full.
+    Whole,
+    /// Parts of time that fit a page each, and do not all fill it.
+    Parts,
+}
+
 /// One service.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Profile {
@@ -55,6 +65,10 @@ pub struct Profile {
     pub kind: Kind,
     /// Records of a page; of a feed, of a blob.
     pub page_records: f64,
+    /// What more than a page is read as.
+    pub pages: Pages,
+    /// How often each window is asked for, by another of its times each.
+    pub questions: f64,
     /// So many requests …
     pub burst: f64,
     /// … in so many seconds: its part of the API's limit.
@@ -70,12 +84,32 @@ impl Profile {
     pub fn records_a_day(&self, tenant: Tenant) -> f64 {
         self.records + self.records_a_user * f64::from(tenant.users)
     }
+
+    /// Requests that so many records of a window need, where parts of time need so many for what would fill a page.
+    pub fn requests(&self, records: f64, requests_a_part: f64) -> f64 {
+        let pages = (records / self.page_records).ceil().max(1.0);
+        let requests = match self.pages {
+            Pages::Parts if pages > 1.0 => (pages * requests_a_part).ceil(),
+            Pages::Parts | Pages::Whole => pages,
+        };
+        requests * self.questions
+    }
+
+    /// The same of a list whose windows are read in parts of time.
+    const fn in_parts(self) -> Self {
+        Self { pages: Pages::Parts, ..self }
+    }
+
+    /// The same of a list that is asked for twice.
+    const fn twice(self) -> Self {
+        Self { questions: 2.0, ..self }
+    }
 }
 
 const HOUR: Kind = Kind::Collection { look_back_minutes: 60.0 };
 /// Many, so little is read again at each tick.
 const QUARTER: Kind = Kind::Collection { look_back_minutes: 15.0 };
-/// Nothing is swept: of Cloud Apps the position is when a record became available, and hunting has no sweep.
+/// Hunting has no sweep.
 const AVAILABILITY: Kind = Kind::Availability { look_back_minutes: 15.0 };
 const FEED: Kind = Kind::Feed { look_back_minutes: 60.0 };
 
@@ -96,6 +130,8 @@ const INVESTIGATIONS: Api = (10_000.0, 6.0, 98.0);
 const HUNTING: Api = (100_000.0, 45.0, 110.0);
 /// Cloud Apps: 30 a minute among 5, 100 records a page.
 const CLOUD_APPS: Api = (100.0, 6.0, 60.0);
+/// In scan mode they are longer.
+const CLOUD_APPS_SCAN: Api = (2_000.0, 6.0, 60.0);
 
 const fn profile(
     function: &'static str,
@@ -104,10 +140,20 @@ const fn profile(
     records: f64,
     records_a_user: f64,
 ) -> Profile {
-    Profile { function, kind, page_records, burst, span_seconds, records, records_a_user }
+    Profile {
+        function,
+        kind,
+        page_records,
+        pages: Pages::Whole,
+        questions: 1.0,
+        burst,
+        span_seconds,
+        records,
+        records_a_user,
+    }
 }
 
-/// All services of the contract, whether they are built or not.
+/// All services of the contract.
 pub const PROFILES: [Profile; 26] = [
     profile("graph-directory-audits", HOUR, AUDIT_LOGS, 0.0, 1.0),
     profile("graph-provisioning-audits", HOUR, AUDIT_LOGS, 0.0, 0.5),
@@ -131,18 +177,18 @@ pub const PROFILES: [Profile; 26] = [
     profile("endpoint-recommendations", Kind::Daily, DEFENDER, 200.0, 0.0),
     profile("endpoint-investigations", HOUR, INVESTIGATIONS, 0.0, 0.001),
     profile("endpoint-advanced-hunting", AVAILABILITY, HUNTING, 0.0, 0.05),
-    profile("cloud-apps-activities", AVAILABILITY, CLOUD_APPS, 0.0, 10.0),
-    profile("cloud-apps-alerts", HOUR, CLOUD_APPS, 0.0, 0.005),
+    profile("cloud-apps-activities", QUARTER, CLOUD_APPS_SCAN, 0.0, 10.0),
+    profile("cloud-apps-alerts", HOUR, CLOUD_APPS, 0.0, 0.005).in_parts().twice(),
     profile("cloud-apps-entities", Kind::Daily, CLOUD_APPS, 0.0, 1.5),
     profile("cloud-apps-data-enrichment", Kind::Daily, CLOUD_APPS, 20.0, 0.0),
-    profile("cloud-apps-files", QUARTER, CLOUD_APPS, 0.0, 2.0),
+    profile("cloud-apps-files", QUARTER, CLOUD_APPS, 0.0, 2.0).in_parts(),
 ];
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use collector::service::{Query, Service};
+    use collector::service::{Query, Reading, Service};
 
     use super::*;
 
@@ -178,10 +224,18 @@ mod tests {
             let per_second = share.max(1.0).floor() / f64::from(service.rate.seconds) / (1.0 / share).ceil();
             assert_eq!(profile.burst / profile.span_seconds, per_second, "{}", service.function);
             if let Query::OData { page_size: Some(rows), .. }
-            | Query::Snapshot { page_size: Some(rows), .. } = service.query
+            | Query::Snapshot { page_size: Some(rows), .. }
+            | Query::FilteredList { page_size: rows, .. } = service.query
             {
                 assert_eq!(profile.page_records, f64::from(rows), "{}", service.function);
             }
+            let (questions, pages) = match service.query {
+                Query::FilteredList { times, reading: Reading::Pages, .. } if !times.is_empty() => {
+                    (times.len(), Pages::Parts)
+                }
+                _ => (1, Pages::Whole),
+            };
+            assert_eq!((profile.questions, profile.pages), (questions as f64, pages), "{}", service.function);
             let look_back = match profile.kind {
                 Kind::Collection { look_back_minutes }
                 | Kind::Availability { look_back_minutes }
@@ -192,6 +246,18 @@ mod tests {
             assert_eq!(look_back, declared, "{}", service.function);
             assert_eq!(service.period.default_seconds, 300, "{}", service.function);
         }
+    }
+
+    #[test]
+    fn a_list_in_parts_of_time_may_need_more_requests_than_pages_but_for_a_single_one() {
+        let requests_of = |function: &str| {
+            let profile = PROFILES.iter().find(|profile| profile.function == function).unwrap();
+            [0.0, 100.0, 101.0, 1_000.0, 2_001.0].map(|records| profile.requests(records, 1.6))
+        };
+        assert_eq!(requests_of("cloud-apps-activities"), [1.0, 1.0, 1.0, 1.0, 2.0]);
+        assert_eq!(requests_of("cloud-apps-entities"), [1.0, 1.0, 2.0, 10.0, 21.0]);
+        assert_eq!(requests_of("cloud-apps-files"), [1.0, 1.0, 4.0, 16.0, 34.0]);
+        assert_eq!(requests_of("cloud-apps-alerts"), [2.0, 2.0, 8.0, 32.0, 68.0]);
     }
 
     #[test]
