@@ -15,7 +15,6 @@ mod init_error;
 pub mod logs;
 mod metrics;
 pub mod rows;
-mod sdk;
 pub mod secrets;
 mod session;
 
@@ -23,6 +22,8 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::{BehaviorVersion, SdkConfig};
 use collector::service::Family;
 use jiff::Timestamp;
 use lambda_runtime::tower::util::MapFutureLayer;
@@ -78,7 +79,7 @@ async fn serve(
     current: CurrentRequest,
 ) -> Result<(), lambda_runtime::Error> {
     let ending = signal(SignalKind::terminate())?;
-    let config = sdk::config(&|name| std::env::var(name).ok());
+    let config = sdk_config().await;
     let telemetry = Telemetry { current, metrics: Mutex::new(Box::new(io::stdout())) };
     let handler = Handler::new(families, environment, &config, Timestamp::now, telemetry);
     let (busy, at_work) = watch::channel(false);
@@ -105,4 +106,13 @@ async fn asked_to_end(mut ending: Signal, mut at_work: watch::Receiver<bool>) ->
     }
     tracing::info!("asked to end");
     at_work.wait_for(|busy| !busy).await.map(|_| ()).map_err(io::Error::other)
+}
+
+/// The AWS SDK's configuration: the environment's, as Lambda sets it. Region and credentials are not asked for over
+/// the network.
+async fn sdk_config() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(EnvironmentVariableRegionProvider::new())
+        .load()
+        .await
 }

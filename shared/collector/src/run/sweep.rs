@@ -25,6 +25,10 @@ const PART: u32 = 4;
 /// A sweep is spread over one part in so many of its period. Over more of it, what is a little later than the look-back, as
 /// most late records are, would wait longer for the end of the sweep.
 const SPREAD: i64 = 3;
+/// Where the limit allows so few requests in spans as long as this, a tick that asks for more of them waits for most of its
+/// time: there a sweep has its whole period.
+const FEW_REQUESTS: u32 = 12;
+const LONG_SPAN: SignedDuration = SignedDuration::from_secs(60);
 /// Requests below which nothing would ever be found, and in multiples of which they are granted: a page, or a listing
 /// page and one blob that it names.
 const LEAST_OF_PAGES: u64 = 1;
@@ -153,7 +157,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
     fn pace(&self) -> Option<Timestamp> {
         let sweep = &self.next.late_sweep;
         let (began, end) = (sweep.began?, sweep.ends_at?);
-        let spread = (self.settings.late_sweep_period.as_secs() / SPREAD).max(1);
+        let rate = self.settings.rate;
+        let is_slow = rate.requests <= FEW_REQUESTS && rate.per >= LONG_SPAN;
+        let spread = (self.settings.late_sweep_period.as_secs() / if is_slow { 1 } else { SPREAD }).max(1);
         let first = earlier(began, self.settings.late_sweep_range);
         let passed = later(self.started, self.settings.request_period).duration_since(began).as_secs();
         let span = i128::from(end.duration_since(first).as_secs());

@@ -99,7 +99,7 @@ impl Default for Assumptions {
             look_back_minutes: None,
             sweep_hours: 24.0,
             sweep_part: 0.25,
-            requests_a_part: 1.0,
+            requests_a_part: 1.6,
             busy_hours: 10.0,
             busy_share: 0.8,
             kept_days: 30.0,

@@ -150,7 +150,7 @@ fn variants(base: &Assumptions) -> Vec<(String, Assumptions)> {
         with("a tick each minute", |other| other.tick_minutes = 1.0),
         with("a tick every 15 minutes", |other| other.tick_minutes = 15.0),
         with("no late sweep", |other| other.sweep_hours = 0.0),
-        with("1.6 requests for a page in parts of time", |other| other.requests_a_part = 1.6),
+        with("one request for a page in parts of time", |other| other.requests_a_part = 1.0),
         with("every look-back 15 minutes", |other| other.look_back_minutes = Some(15.0)),
         with("each tick starts a process", |other| other.cold_share = 1.0),
     ]

@@ -14,6 +14,8 @@ use super::world::Tick;
 
 /// A sweep is spread over one part in so many of its hour.
 const SPREAD: f64 = 3.0;
+const FEW_REQUESTS: f64 = 12.0;
+const LONG_SPAN_SECONDS: f64 = 60.0;
 /// Entries of a listing page of a feed.
 const LISTED: f64 = 100.0;
 
@@ -133,7 +135,10 @@ fn sweeps(
     let allowed = assumptions.tick_minutes * 60.0 / profile.span_seconds * profile.burst;
     let most = (allowed * assumptions.sweep_part).floor().max(1.0);
     let ticks = (60.0 / assumptions.tick_minutes).max(1.0);
-    let a_tick = (whole / (ticks / SPREAD).ceil()).ceil().min(most);
+    // Where the limit lets few requests through in a minute, a sweep has its whole period.
+    let is_slow = profile.burst <= FEW_REQUESTS && profile.span_seconds >= LONG_SPAN_SECONDS;
+    let spread = if is_slow { 1.0 } else { SPREAD };
+    let a_tick = (whole / (ticks / spread).ceil()).ceil().min(most);
     let full = (whole / a_tick).floor().min(ticks);
     let rest = if full < ticks { whole - full * a_tick } else { 0.0 };
     let of = |pages: f64| Swept { pages, records: known * pages / whole };
