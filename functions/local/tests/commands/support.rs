@@ -57,8 +57,7 @@ pub fn emit(world: &World, reads: Reads, numbers: Range<u64>) {
         }
         Reads::List(list) => {
             for number in numbers {
-                let record = simulator::records::defender_record(list, number, appears(number));
-                world.tenant.emit_defender(list, record).unwrap();
+                list.emit(&world.tenant, list.record(number, appears(number))).unwrap();
             }
         }
         Reads::Table(table) => {
