@@ -1,5 +1,6 @@
 //! Defender for Cloud Apps at the command line: two kinds of tokens, the vendor's keys, and a limit of a minute.
 
+use collector::error::code;
 use local::{List, Reads, World};
 use serde_json::Value;
 use simulator::tenant::{Addressee, Application, AuthorizationScheme, CloudAppsList, Fault, Rule, Target};
@@ -111,7 +112,7 @@ async fn a_check_reads_each_lists_first_page_and_tells_a_bad_token_from_a_bad_lo
         bad_token.shown
     );
     let told = bad_token.about("files");
-    assert!(told.starts_with("error ") && told.contains("[102]"), "{told}");
+    assert!(told.starts_with("error ") && told.contains(&format!("[{}]", code::NOT_PULLABLE)), "{told}");
     assert!(
         told.contains("make a new API token") && told.contains("credentials.files_access_token"),
         "{told}"
@@ -170,7 +171,12 @@ async fn a_check_says_what_to_correct_in_the_configuration() {
     let bad_filter = Checked::of(&world).await;
     assert_eq!(bad_filter.code, Some(1));
     let told = bad_filter.about("alerts");
-    assert!(told.starts_with("error ") && told.contains("[301]") && told.contains("colour"), "{told}");
+    assert!(
+        told.starts_with("error ")
+            && told.contains(&format!("[{}]", code::BAD_FILTER))
+            && told.contains("colour"),
+        "{told}"
+    );
     assert!(told.contains("correct additional_filter"), "{told}");
     assert!(bad_filter.is_good("files"), "{}", bad_filter.shown);
 
