@@ -59,10 +59,10 @@ impl Checked {
 
     /// The only line about a service.
     fn about(&self, service: &str) -> &str {
-        let mut lines = self.shown.lines().filter(|line| line.contains(&format!(" {INPUT}.{service}: ")));
-        let line = lines.next().unwrap_or_else(|| panic!("nothing about {service}: {}", self.shown));
-        assert_eq!(lines.next(), None, "one line a finding");
-        line
+        let place = format!(" {INPUT}.{service}: ");
+        let lines: Vec<_> = self.shown.lines().filter(|line| line.contains(&place)).collect();
+        assert_eq!(lines.len(), 1, "one line a finding: {}", self.shown);
+        lines[0]
     }
 
     fn is_good(&self, service: &str) -> bool {
