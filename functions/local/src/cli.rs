@@ -44,8 +44,9 @@ pub enum Command {
     /// Try everything that a run needs, and ship nothing
     ///
     /// Validates the whole configuration, then logs in for each enabled service and asks for one page, shakes hands with
-    /// each output, and looks at the state file. Each count that is switched on is asked for once, each query of advanced
-    /// hunting runs over the last hour. It starts no subscription of a content feed. One line a finding.
+    /// each output, and looks at the state file. For the files of Defender for Cloud Apps nobody logs in: their token is
+    /// sent as it is. Each count that is switched on is asked for once, each query of advanced hunting runs over the last
+    /// hour. It starts no subscription of a content feed. One line a finding.
     Check(CheckArgs),
     /// Pull one service now
     ///
@@ -57,6 +58,8 @@ pub enum Command {
     /// With `--output stdout` or a file the live state is neither read nor written: everything in the window is printed,
     /// one JSON object a line, `{"tag": …, "message": {…}}`. Without `--from` and `--to` that is the last day. A file is
     /// appended to. No subscription of a content feed is started.
+    ///
+    /// Where the request limit has no turn for a minute or two, it waits; where the API asks for patience, it ends.
     ///
     /// For a content feed the window is that of the content's availability, not of the records in it. `uri_retry` has no
     /// window: pulled with `--output devo` it tries all content again that waits in the feeds' queues, due or not.
@@ -108,7 +111,8 @@ pub struct ConfigArg {
                         collector demo --dir ./collector-demo --json\n\n\
                         Exits with 0 only if everything that was emitted arrived exactly once.")]
 pub struct DemoArgs {
-    /// Records that each service has to collect; alerts that come with a count are fewer
+    /// Records that each service has to collect; alerts that come with a count are fewer, and so are lists that have no
+    /// times to ask by
     #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub events: u32,
     /// Let the APIs throttle, fail, cut bodies and expire links, and the receiver refuse and reset connections

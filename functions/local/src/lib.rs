@@ -24,7 +24,7 @@ use collector::story::Identity;
 use cli::{Cli, Command, ConfigArg, DemoArgs};
 use outcome::Ending;
 
-pub use demo::{Reads, World};
+pub use demo::{List, Reads, World};
 
 /// The families this collector knows, in the order of the README's table.
 pub static FAMILIES: &[&Family] =

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use collector::error::{Error, ErrorType, code};
 use collector::event::Request;
@@ -12,6 +13,7 @@ use collector::service::{Family, Service};
 use collector::settings::Settings;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use local_host::check::NO_TURN;
 use local_host::config::{self, Configuration};
 use local_host::outputs::Outputs;
 use local_host::runner::{Host, ServiceRunner, require_outputs, resolve};
@@ -23,6 +25,15 @@ use serde_json::json;
 use crate::cli::PullArgs;
 use crate::outcome::{Ending, fail, warn};
 use crate::{identity, locate};
+
+/// What is said after Ctrl-C.
+const STOPPED: &str = "stopped; pull again to go on";
+
+/// A longer wait ends a pull: the published limits let the next request through within this.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// A wait for an instant ends a little behind it.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// Pulls until the window is complete.
 pub async fn pull(arguments: &PullArgs, families: &[&'static Family]) -> Ending {
@@ -146,15 +157,106 @@ async fn pull_to_the_end(prepared: &mut Prepared, bar: &ProgressBar, stop: &Stop
             return fail(failure);
         }
         let obstacle = match outcome.report.status {
-            Status::More if stop.is_asked() => "stopped; pull again to go on",
+            Status::More if stop.is_asked() => STOPPED.to_owned(),
             Status::More => continue,
             Status::UpToDate | Status::DryRun => return Ending::Good,
-            Status::Locked => "another process pulls this service now; a window that was named is left to it",
-            Status::Throttled => "the API asks for patience; pull again later",
-            Status::Retired => "this API was retired; see the warnings above",
-            Status::NotDue | Status::Disabled => "there was nothing to do",
+            Status::Locked => {
+                "another process pulls this service now; a window that was named is left to it".to_owned()
+            }
+            Status::Throttled => match Patience::of(&outcome.report, Timestamp::now()) {
+                Patience::Wait { wait, why } => {
+                    bar.suspend(|| anstream::eprintln!("{why}; waiting"));
+                    match wait_out(wait, stop.clone()).await {
+                        Waited::ToTheEnd => continue,
+                        Waited::Stopped => STOPPED.to_owned(),
+                    }
+                }
+                Patience::End { why } => format!("{why}; pull again then"),
+            },
+            Status::Retired => "this API was retired; see the warnings above".to_owned(),
+            Status::NotDue | Status::Disabled => "there was nothing to do".to_owned(),
         };
-        warn(&[obstacle.to_owned()]);
+        warn(&[obstacle]);
         return Ending::Problems;
+    }
+}
+
+/// What a pull does while no request may be sent.
+#[derive(Debug, PartialEq, Eq)]
+enum Patience {
+    /// It goes on by itself: limits of requests are those of a minute or two.
+    Wait { wait: Duration, why: String },
+    /// It is over: the API may ask for hours.
+    End { why: String },
+}
+
+/// How a wait ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Waited {
+    ToTheEnd,
+    Stopped,
+}
+
+impl Patience {
+    /// What an answer with the status `throttled` means at `now`. Only answers of the API that asked for patience are
+    /// counted as such: everything else is the collector's own restraint.
+    fn of(report: &Report, now: Timestamp) -> Self {
+        let until = report.no_request_before.unwrap_or(now);
+        if report.throttled > 0 {
+            return Self::End { why: format!("the API asks for patience: no request before {until:.0}") };
+        }
+        let why = format!("no request before {until:.0}: {NO_TURN}");
+        match Duration::try_from(until.duration_since(now)) {
+            Ok(wait) if wait > LONGEST_WAIT => Self::End { why },
+            // An instant that is over now is waited for, too: what follows would find the same one.
+            wait => Self::Wait { wait: wait.unwrap_or_default() + SHORTEST_WAIT, why },
+        }
+    }
+}
+
+async fn wait_out(wait: Duration, mut stop: Stop) -> Waited {
+    tokio::select! {
+        biased;
+        () = stop.asked() => Waited::Stopped,
+        () = tokio::time::sleep(wait) => Waited::ToTheEnd,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn a_pull_waits_for_its_own_limit_and_blames_the_api_only_for_what_it_asked() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let patience = |throttled, seconds| {
+            let mut report = Report::new("a", &Request::default());
+            report.throttled = throttled;
+            report.no_request_before = Some(now + SignedDuration::from_secs(seconds));
+            Patience::of(&report, now)
+        };
+        let table = [(0, 40, true), (0, 98, true), (0, -1, true), (0, 3_600, false), (1, 40, false)];
+        for (throttled, seconds, waits) in table {
+            let (told, waited) = match patience(throttled, seconds) {
+                Patience::Wait { wait, why } => (why, Some(wait)),
+                Patience::End { why } => (why, None),
+            };
+            let expected = Duration::from_secs(seconds.max(0).unsigned_abs()) + SHORTEST_WAIT;
+            assert_eq!(waited, waits.then_some(expected), "{told}");
+            assert_eq!(told.contains("the API asks"), throttled > 0, "{told}");
+            assert_eq!(told.contains("the request limit"), throttled == 0, "{told}");
+        }
+        let told = patience(0, 40);
+        assert!(format!("{told:?}").contains("no request before 2026-11-20T12:00:40Z: "), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_can_be_stopped() {
+        let (stopper, stop) = stop::pair();
+        stopper.stop();
+        assert_eq!(wait_out(LONGEST_WAIT, stop).await, Waited::Stopped);
+        assert_eq!(wait_out(Duration::ZERO, stop::pair().1).await, Waited::ToTheEnd);
     }
 }

@@ -18,7 +18,7 @@ pub enum Status {
     UpToDate,
     /// Time was used up; the next invocation goes on.
     More,
-    /// The API asked to come back later.
+    /// The API asked to come back later, or the request limit has no turn before.
     Throttled,
     /// The period is not over yet.
     NotDue,
@@ -87,6 +87,9 @@ pub struct Report {
     pub lost_uris: u64,
     /// Answers of the API that asked for patience.
     pub throttled: u64,
+    /// Of the status `throttled`: no request before this instant. The answer does not have it.
+    #[serde(skip)]
+    pub no_request_before: Option<Timestamp>,
     /// Events delivered, by tag.
     pub tables: BTreeMap<String, u64>,
     /// What the operator should know.
@@ -126,6 +129,7 @@ impl Report {
             failed_uris: 0,
             lost_uris: 0,
             throttled: 0,
+            no_request_before: None,
             tables: BTreeMap::new(),
             warnings: Vec::new(),
             last_event_time_in_utc: None,

@@ -10,7 +10,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use collector::outlook::Certificate;
-use collector::ports::{Clock, Page, PageRequest, Preparation, Related, RelatedRequest, Source, SourceError};
+use collector::ports::{
+    Clock, Page, PageRequest, Preparation, Related, RelatedRequest, Source, SourceError, SourceStats,
+};
+use collector::service::Authorization;
 use collector::settings::{QuerySpan, Settings};
 use collector::window::Window;
 use devo::DevoConfig;
@@ -29,6 +32,9 @@ const TIME: SignedDuration = SignedDuration::from_secs(60);
 
 /// HOST of a handshake that sends no line.
 const HOST: &str = "check";
+
+/// Why there is no request for a while, where the API asks for no patience.
+pub const NO_TURN: &str = "the request limit has no turn until then, or what failed is tried again then";
 
 /// How good a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +109,7 @@ async fn check_service(
     // A check starts no subscription.
     let preparation = Preparation { deadline, memo: Map::new(), is_dry: true };
     if let Err(refused) = source.prepare(&preparation).await {
-        return judge(refused);
+        return judge(refused, &source.stats());
     }
     if settings.service.query.has_no_listing() {
         return (Verdict::Good, "login works; it has no first page of its own".to_owned());
@@ -120,10 +126,18 @@ async fn check_service(
             let untried = check_counts(settings, &mut source, &request, &page, &mut tell_warning).await;
             let whose = if settings.service.query.is_snapshot() { "list" } else { "last hour" };
             let contents = contents_of(&page);
-            let text = format!("login and first page work, {contents} in the {whose}'s first page{untried}");
-            (Verdict::Good, text)
+            let works = what_works(settings.service.authorization);
+            (Verdict::Good, format!("{works}, {contents} in the {whose}'s first page{untried}"))
         }
-        Err(refused) => judge(refused),
+        Err(refused) => judge(refused, &source.stats()),
+    }
+}
+
+/// What a first page shows to be in order.
+fn what_works(authorization: Authorization) -> String {
+    match authorization {
+        Authorization::Login => "login and first page work".to_owned(),
+        Authorization::Token(setting) => format!("first page works, {} is sent as it is", setting.name),
     }
 }
 
@@ -136,7 +150,8 @@ async fn check_queries(
 ) -> (Verdict, String) {
     let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for (index, query) in settings.queries.iter().enumerate() {
-        match source.page(&PageRequest { query: Some(index), ..request.clone() }).await.map_err(judge) {
+        let answered = source.page(&PageRequest { query: Some(index), ..request.clone() }).await;
+        match answered.map_err(|refused| judge(refused, &source.stats())) {
             Ok(page) => {
                 remarks(&page).for_each(&mut *tell_warning);
                 let span = if query.span == QuerySpan::Window { " in the last hour" } else { "" };
@@ -174,7 +189,10 @@ async fn check_counts(
             Ok(Related::NotPermitted(why) | Related::Refused(why)) => {
                 tell_warning(&format!("{}: {why}", enrichment.switch.name));
             }
-            Err(refused) => tell_warning(&format!("{}: {}", enrichment.switch.name, judge(refused).1)),
+            Err(refused) => {
+                let (_, why) = judge(refused, &source.stats());
+                tell_warning(&format!("{}: {why}", enrichment.switch.name));
+            }
         }
     }
     ""
@@ -232,12 +250,16 @@ fn contents_of(page: &Page) -> String {
     }
 }
 
-fn judge(refused: SourceError) -> (Verdict, String) {
+/// `stats` are those of the requests that led here.
+fn judge(refused: SourceError, stats: &SourceStats) -> (Verdict, String) {
     match refused {
-        SourceError::Throttled { until } => (
-            Verdict::Warning,
-            format!("the API asks to come back at {until}; nothing else is known to be wrong"),
-        ),
+        SourceError::Throttled { until } => {
+            let text = match stats.throttled {
+                0 => format!("no request before {until:.0}: {NO_TURN}"),
+                _ => format!("the API asks to come back at {until:.0}; nothing else is known to be wrong"),
+            };
+            (Verdict::Warning, text)
+        }
         SourceError::NotReady(why) | SourceError::Retired(why) => (Verdict::Warning, one_line(&why)),
         SourceError::OutOfTime => (
             Verdict::Problem,
@@ -285,7 +307,18 @@ mod tests {
         let early = "there is nothing to read yet".to_owned();
         for refused in [SourceError::Retired(gone.clone()), SourceError::NotReady(early.clone())] {
             let text = refused.to_string();
-            assert_eq!(judge(refused), (Verdict::Warning, text));
+            assert_eq!(judge(refused, &SourceStats::default()), (Verdict::Warning, text));
+        }
+        let until: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let why = |throttled| {
+            let stats = SourceStats { throttled, ..SourceStats::default() };
+            judge(SourceError::Throttled { until }, &stats)
+        };
+        for (throttled, words) in
+            [(0, "before 2026-11-20T12:00:00Z: the request limit"), (1, "at 2026-11-20T12:00:00Z")]
+        {
+            let (verdict, text) = why(throttled);
+            assert!(verdict == Verdict::Warning && text.contains(words), "{text}");
         }
         let page = Page { missing: Some("a part is missing".to_owned()), ..Page::default() };
         let warnings = ["it is announced to end".to_owned()];

@@ -89,7 +89,10 @@ impl Course {
                 self.waits = 0;
                 Next::Go
             }
-            Status::Throttled => self.wait("the API asks for patience".to_owned()),
+            Status::Throttled if answer.counts.throttled > 0 => self.wait("the API asks for patience".to_owned()),
+            Status::Throttled => {
+                self.wait("the request limit has no turn yet, or what failed is not tried again yet".to_owned())
+            }
             Status::Locked => self.wait("another invocation is at work".to_owned()),
             // A tick finds nothing to do only when nothing is open.
             Status::NotDue if asked == Event::Tick => Next::Complete,

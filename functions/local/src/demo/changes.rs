@@ -7,25 +7,21 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
-use simulator::records::{defender_alert_revision, investigation_ended, machine, vulnerability};
-use simulator::tenant::DefenderList;
+use jiff::Timestamp;
 
 use super::emission::NEWEST;
-
-/// How long an investigation takes at the least.
-const INVESTIGATED: SignedDuration = SignedDuration::from_mins(1);
+use super::lists::List;
 
 /// A record that is to change.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// The list that it is in.
-    pub list: DefenderList,
+    pub list: List,
     /// Its number in the tenant.
     pub number: u64,
     /// What it was made from.
     pub seed: u64,
-    /// When it was created, began, or was seen last.
+    /// When it was created, began, was modified or was seen last.
     pub time: Timestamp,
     /// Its text.
     pub before: String,
@@ -64,7 +60,7 @@ impl Changes {
     }
 
     /// The lists of which a record is to change that has not arrived yet.
-    pub fn waiting(&self) -> BTreeSet<DefenderList> {
+    pub fn waiting(&self) -> BTreeSet<List> {
         self.book().waiting.values().map(|change| change.list).collect()
     }
 
@@ -76,33 +72,22 @@ impl Changes {
 impl Change {
     /// The record as it is from now on.
     pub fn after(&self) -> String {
-        let newest = Timestamp::now() - NEWEST;
-        match self.list {
-            DefenderList::Alerts => defender_alert_revision(self.seed, self.time, newest, 1),
-            DefenderList::Machines => machine(self.seed, newest),
-            DefenderList::Vulnerabilities => vulnerability(self.seed, newest),
-            DefenderList::Investigations => {
-                investigation_ended(self.seed, self.time, newest.max(self.time + INVESTIGATED))
-            }
-            DefenderList::Software | DefenderList::Recommendations => {
-                self.before.replacen("\"activeAlert\":false", "\"activeAlert\":true", 1)
-            }
-        }
+        self.list.changed_record(self.seed, self.time, &self.before, Timestamp::now() - NEWEST)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use simulator::records::defender_record;
+    use jiff::SignedDuration;
 
     use super::*;
 
     #[test]
     fn a_record_of_each_list_changes_once_and_only_when_it_has_arrived() {
         let time = Timestamp::now() - SignedDuration::from_hours(2);
-        for list in DefenderList::ALL {
+        for list in List::all().filter(|list| list.changes()) {
             let changes = Changes::default();
-            let before = defender_record(list, 9, time);
+            let before = list.record(9, time);
             let arrival = Bytes::from(before.clone());
             let change = Change { list, number: 1, seed: 9, time, before: before.clone() };
             changes.await_arrival(arrival.clone(), change);

@@ -17,7 +17,8 @@ use local_host::store::FileStore;
 use tokio::sync::watch;
 
 use super::emission::Ended;
-use super::world::{Reads, World};
+use super::reads::Reads;
+use super::world::World;
 
 /// Pause before the next invocation while the tenant still emits, or after it asked for patience.
 const PAUSE: Duration = Duration::from_millis(150);

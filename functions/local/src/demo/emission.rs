@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use local_host::stop::Stop;
-use simulator::records::{defender_alert_revision, defender_record, hunting_row, investigation_ended};
-use simulator::tenant::{DefenderList, Endpoint, RecordRefused};
+use simulator::records::hunting_row;
+use simulator::tenant::{Endpoint, RecordRefused};
 use tokio::sync::watch;
 
 use super::blobs::Packer;
 use super::changes::{Change, Changes};
-use super::world::{Reads, World};
+use super::lists::List;
+use super::reads::Reads;
+use super::world::World;
 
 /// Share of the records that exist before the first pull, in percent.
 const PAST_PERCENT: u32 = 60;
@@ -44,12 +46,6 @@ const REPEATED: u32 = 50;
 /// Of so many records of a list, one changes: the one with this remainder.
 const CHANGES: (u32, u32) = (30, 9);
 
-/// Every so many investigations, one has no end yet; those that change are among them.
-const UNFINISHED: u32 = 3;
-
-/// Records at the most that cost a request each.
-const MOST_COUNTED: u32 = 400;
-
 /// How long the last records that are to change may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -74,7 +70,7 @@ pub struct Emission<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Ended {
     emission: Option<Timestamp>,
-    changes: BTreeMap<DefenderList, Timestamp>,
+    changes: BTreeMap<List, Timestamp>,
 }
 
 impl Ended {
@@ -87,9 +83,9 @@ impl Ended {
     }
 
     /// Nothing is emitted from now on, and nothing changes but in these lists.
-    fn note(&mut self, waiting: &BTreeSet<DefenderList>, now: Timestamp) {
+    fn note(&mut self, waiting: &BTreeSet<List>, now: Timestamp) {
         self.emission.get_or_insert(now);
-        for list in DefenderList::ALL.into_iter().filter(|list| !waiting.contains(list)) {
+        for list in List::all().filter(|list| !waiting.contains(list)) {
             self.changes.entry(list).or_insert(now);
         }
     }
@@ -130,10 +126,10 @@ impl<'a> Emission<'a> {
             Reads::Queue => 0,
             Reads::Days(_) => (0..self.plan.events).filter_map(|number| self.plan.day(number)).count() as u64,
             Reads::Collection(_) | Reads::Feed(_) | Reads::Table(_) => u64::from(self.plan.events),
-            Reads::List(_) => {
+            Reads::List(list) => {
                 let indices = (0..self.plan.events).filter_map(|number| self.plan.index(reads, number));
                 let changing = (0..self.plan.past).filter_map(|number| self.plan.index(reads, number));
-                (indices.count() + changing.filter(|index| changes(*index)).count()) as u64
+                (indices.count() + changing.filter(|index| changes(list, *index)).count()) as u64
             }
         };
         self.world.services.iter().map(|(_, reads)| of(*reads)).sum()
@@ -223,16 +219,16 @@ impl<'a> Emission<'a> {
         Ok(())
     }
 
-    fn emit_list(&self, reads: Reads, list: DefenderList, numbers: Range<u32>) -> Result<(), RecordRefused> {
+    fn emit_list(&self, reads: Reads, list: List, numbers: Range<u32>) -> Result<(), RecordRefused> {
         for number in numbers {
             let Some(index) = self.plan.index(reads, number) else { continue };
             let (seed, time) = (u64::from(index), self.plan.appears(number, index));
-            let before = first_version(list, index, time);
+            let before = list.record(seed, time);
             let mut number_in_tenant = 0;
             for _ in 0..copies(index) {
-                number_in_tenant = self.world.tenant.emit_defender(list, before.clone())?;
+                number_in_tenant = list.emit(&self.world.tenant, before.clone())?;
             }
-            if number < self.plan.past && changes(index) {
+            if number < self.plan.past && changes(list, index) {
                 let arrival = self.world.with_counts(list, before.as_bytes());
                 let change = Change { list, number: number_in_tenant, seed, time, before };
                 self.changes.await_arrival(arrival, change);
@@ -257,20 +253,9 @@ fn copies(number: u32) -> u32 {
 }
 
 /// Whether that record of a list changes. One that is served twice does not.
-fn changes(index: u32) -> bool {
+fn changes(list: List, index: u32) -> bool {
     let (every, remainder) = CHANGES;
-    index % every == remainder
-}
-
-fn first_version(list: DefenderList, index: u32, time: Timestamp) -> String {
-    let seed = u64::from(index);
-    match list {
-        DefenderList::Alerts => defender_alert_revision(seed, time, time, 0),
-        DefenderList::Investigations if !index.is_multiple_of(UNFINISHED) => {
-            investigation_ended(seed, time, time)
-        }
-        _ => defender_record(list, seed, time),
-    }
+    list.changes() && index % every == remainder
 }
 
 impl Plan {
@@ -282,7 +267,7 @@ impl Plan {
 
     /// Which record of a list is emitted with this number, if any.
     fn index(&self, reads: Reads, number: u32) -> Option<u32> {
-        let every = if reads.is_counted() { self.events.div_ceil(MOST_COUNTED).max(1) } else { 1 };
+        let every = self.events.div_ceil(reads.most()).max(1);
         number.is_multiple_of(every).then_some(number / every)
     }
 

@@ -8,11 +8,13 @@
 
 use simulator::receiver::{ConnectionFault, Occurrence};
 use simulator::tenant::{
-    ContentType, DefenderList, DefenderRelation, Endpoint, Fault, FeedError, HuntingError, LagCode,
-    LagLength, PageKind, Quotes, RetryAfter, Rule, SubscriptionLag, ThrottledAs,
+    CloudAppsList, ContentType, DefenderList, DefenderRelation, Endpoint, Fault, FeedError, HuntingError,
+    LagCode, LagLength, PageKind, Quotes, RetryAfter, Rule, SubscriptionLag, ThrottledAs,
 };
 
-use super::world::{Reads, World};
+use super::lists::List;
+use super::reads::Reads;
+use super::world::World;
 
 /// Every so many blobs of a feed, one is not there when it is fetched first.
 const NOT_THERE_AT_FIRST: u64 = 25;
@@ -41,7 +43,8 @@ pub fn script(world: &World, weather: Weather) {
                 rules.extend(on_collection(*endpoint))
             }
             (Weather::Bad, Reads::Feed(feed)) => rules.extend(on_feed(*feed)),
-            (Weather::Bad, Reads::List(list)) => {
+            (Weather::Bad, Reads::List(List::CloudApps(list))) => rules.extend(on_cloud_apps(*list)),
+            (Weather::Bad, Reads::List(List::Endpoint(list))) => {
                 rules.extend(on_list(*list));
                 let relations = DefenderRelation::ALL.into_iter().filter(|of| of.list() == *list);
                 rules.extend(relations.flat_map(on_counts));
@@ -93,6 +96,35 @@ fn on_list(list: DefenderList) -> Vec<Rule> {
         on(12, Fault::Html),
         on(14, Fault::ShuffleOrder),
     ]
+}
+
+/// Waits are told, because a minute for each that is not would be a long demo. Scans alone have filters that lead on, and a
+/// token of the portal is never given anew.
+fn on_cloud_apps(list: CloudAppsList) -> Vec<Rule> {
+    let on = |nth, fault| Rule::on_cloud_apps(list, fault).nth(nth);
+    let mut rules = vec![
+        on(2, Fault::TooManyRequests(RetryAfter::Seconds(1))),
+        on(4, Fault::HtmlPage(502)),
+        on(6, Fault::Truncate { at: 300 }),
+        on(8, Fault::throttled(200, Some(1))),
+        on(10, Fault::Reset),
+        on(12, Fault::Html),
+        on(14, Fault::GatewayTimeout),
+        on(16, Fault::ShuffleOrder),
+    ];
+    match list {
+        CloudAppsList::Activities => rules.extend([
+            on(5, Fault::DuplicateRecords),
+            on(7, Fault::TokenRevoked),
+            Rule::on_cloud_apps(list, Fault::ExpireLinks).page(PageKind::Next).nth(2),
+            Rule::on_cloud_apps(list, Fault::LoopNextLink).page(PageKind::Next).nth(4),
+        ]),
+        CloudAppsList::Alerts | CloudAppsList::Entities | CloudAppsList::Subnet => {
+            rules.push(on(7, Fault::TokenRevoked));
+        }
+        CloudAppsList::Files => {}
+    }
+    rules
 }
 
 /// None of them fails three times in a row: such a count would be left out.

@@ -9,6 +9,8 @@ mod changes;
 mod collect;
 mod emission;
 mod faults;
+mod lists;
+mod reads;
 mod verdict;
 mod world;
 
@@ -33,7 +35,9 @@ use emission::{Emission, Ended};
 use faults::Weather;
 use verdict::Verdict;
 
-pub use world::{Reads, World};
+pub use lists::List;
+pub use reads::Reads;
+pub use world::World;
 
 /// Plays the demo.
 pub async fn demo(arguments: &DemoArgs, families: &[&'static Family]) -> Ending {

@@ -11,7 +11,8 @@ use serde::Serialize;
 use simulator::receiver::{ConnectionEnd, Event};
 
 use super::collect::Tally;
-use super::world::{Reads, World};
+use super::reads::Reads;
+use super::world::World;
 use crate::outcome::Mark;
 use crate::table::{grouped, table};
 

@@ -5,39 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use collector::service::{Enrichment, Family, Query, Service};
+use collector::service::{Authorization, Enrichment, Family, Query, Service};
 use jiff::{SignedDuration, Timestamp};
 use local_host::config::STATE_FILE_NAME;
 use simulator::receiver::{Receiver, ReceiverConfig};
 use simulator::tenant::{
-    ContentType, DefenderConfig, DefenderList, Endpoint, FeedConfig, PageSize, RecordRefused, Tenant,
-    TenantConfig,
+    CloudAppsConfig, DefenderConfig, FeedConfig, PageSize, RecordRefused, Tenant, TenantConfig,
 };
 
 use super::emission::DAYS;
-
-/// The table of advanced hunting that is asked for.
-const TABLE: &str = "DeviceProcessEvents";
-
-/// The list whose records come with a count.
-const COUNTED: DefenderList = DefenderList::Alerts;
-
-/// What a service of the demo reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
-    /// A collection of Graph.
-    Collection(Endpoint),
-    /// A collection of one record a day.
-    Days(Endpoint),
-    /// A content feed of the Management Activity API.
-    Feed(ContentType),
-    /// A list of Defender for Endpoint.
-    List(DefenderList),
-    /// A table of advanced hunting.
-    Table(&'static str),
-    /// The content that failed in the feeds of the same input.
-    Queue,
-}
+use super::lists::List;
+use super::reads::{COUNTED, Reads, TABLE};
 
 /// Everything that the demo collects from and sends to.
 pub struct World {
@@ -54,7 +32,7 @@ pub struct World {
     /// The services with what they read.
     pub services: Vec<(&'static Service, Reads)>,
     /// Records of lists that others have taken the place of.
-    replaced: Mutex<Vec<(DefenderList, Bytes)>>,
+    replaced: Mutex<Vec<(List, Bytes)>>,
 }
 
 impl World {
@@ -76,7 +54,13 @@ impl World {
         let feed = FeedConfig { page_size: rows / 20, ..FeedConfig::default() };
         // Lists clamp their pages without a word, too.
         let defender = DefenderConfig { largest_page: rows, ..DefenderConfig::default() };
-        let tenant_config = TenantConfig { page_size, feed, defender, ..TenantConfig::default() };
+        let cloud_apps = CloudAppsConfig {
+            largest_page: rows.min(CloudAppsConfig::default().largest_page),
+            smallest_scan: rows,
+            largest_scan: rows,
+            ..CloudAppsConfig::default()
+        };
+        let tenant_config = TenantConfig { page_size, feed, defender, cloud_apps, ..TenantConfig::default() };
         let tenant = Tenant::start(tenant_config).await.map_err(|cause| {
             format!("the simulated tenant cannot listen on the loopback interface: {cause}")
         })?;
@@ -110,7 +94,7 @@ impl World {
             Reads::Collection(endpoint) | Reads::Days(endpoint) => self.tenant.emitted(endpoint),
             Reads::Feed(content_type) => self.tenant.emitted_records(content_type),
             Reads::List(list) => {
-                let mut records = self.tenant.defender_records(list);
+                let mut records = list.records(&self.tenant);
                 let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
                 records
                     .extend(replaced.iter().filter(|(of, _)| *of == list).map(|(_, record)| record.clone()));
@@ -122,7 +106,7 @@ impl World {
     }
 
     /// A record of a list as it is to arrive.
-    pub fn with_counts(&self, list: DefenderList, record: &[u8]) -> Bytes {
+    pub fn with_counts(&self, list: List, record: &[u8]) -> Bytes {
         let text = String::from_utf8_lossy(record);
         let reads_it = |(_, reads): &&(&Service, Reads)| *reads == Reads::List(list);
         let service = self.services.iter().find(reads_it).map(|(service, _)| *service);
@@ -142,12 +126,12 @@ impl World {
     /// The tenant does not take it.
     pub fn replace(
         &self,
-        list: DefenderList,
+        list: List,
         number: u64,
         before: String,
         after: String,
     ) -> Result<(), RecordRefused> {
-        self.tenant.update_defender(list, number, after)?;
+        list.update(&self.tenant, number, after)?;
         let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         replaced.push((list, Bytes::from(before)));
         Ok(())
@@ -178,6 +162,7 @@ impl World {
         let (base_url, port) = (self.tenant.base_url(), self.receiver.address().port());
         let (tenant_id, client_id, client_secret) =
             (&tenant.tenant_id, &application.client_id, &secret.value);
+        let files_token = tenant.cloud_apps.files_token.as_ref().map_or("", |token| token.value.as_str());
         let now = Timestamp::now();
         let mut text = format!(
             "globals:\n  id: demo\n  name: demo\n  persistence:\n    type: filesystem\n    config:\n      \
@@ -189,10 +174,18 @@ impl World {
             let _ = write!(
                 text,
                 "  {}:\n    id: demo\n    enabled: true\n    environment: demo\n    credentials:\n      \
-                 tenant_id: {tenant_id}\n      client_id: {client_id}\n      client_secret: {client_secret}\n    \
-                 override_base_url: {base_url}\n    override_login_url: {base_url}\n    \
-                 requests_per_second: 10000\n    services:\n",
+                 tenant_id: {tenant_id}\n      client_id: {client_id}\n      client_secret: {client_secret}\n",
                 family.input
+            );
+            for service in family.services {
+                if let Authorization::Token(setting) = service.authorization {
+                    let _ = writeln!(text, "      {}: {files_token}", setting.name);
+                }
+            }
+            let _ = write!(
+                text,
+                "    override_base_url: {base_url}\n    override_login_url: {base_url}\n    \
+                 requests_per_second: 10000\n    services:\n"
             );
             for service in family.services {
                 let _ = writeln!(text, "      {}:", service.name);
@@ -209,13 +202,13 @@ impl World {
 fn settings(service: &Service, now: Timestamp) -> Vec<String> {
     let mut lines: Vec<_> =
         counted(service).into_iter().map(|enrichment| format!("{}: true", enrichment.switch.name)).collect();
-    lines.push(match service.query {
+    lines.push(match &service.query {
+        // What is sent each day anew would be a repetition in a demo that is played around midnight.
+        query if query.is_snapshot() => "snapshot_mode: changes".to_owned(),
         Query::NewestDays { .. } => {
             let start = now - SignedDuration::from_hours(24 * i64::from(DAYS));
             format!("start_time_in_utc: {}", start.strftime("%Y-%m-%dT%H:%M:%SZ"))
         }
-        // What is sent each day anew would be a repetition in a demo that is played around midnight.
-        Query::Snapshot { .. } => "snapshot_mode: changes".to_owned(),
         // A short longest window makes the first cycle several windows, as catching up is.
         _ => "override_query_window_max_seconds: 21600".to_owned(),
     });
@@ -232,37 +225,6 @@ fn settings(service: &Service, now: Timestamp) -> Vec<String> {
 fn counted(service: &Service) -> Option<&'static Enrichment> {
     let is_counted = matches!(Reads::of(service), Ok(Reads::List(list)) if list == COUNTED);
     service.enrichments.first().filter(|_| is_counted)
-}
-
-impl Reads {
-    /// Whether each record costs a request of its own.
-    pub fn is_counted(self) -> bool {
-        self == Self::List(COUNTED)
-    }
-
-    /// What this service reads of the simulated tenant.
-    fn of(service: &Service) -> Result<Self, String> {
-        let (found, asked) = match &service.query {
-            Query::OData { path, .. } | Query::Snapshot { path, .. } => {
-                let list = DefenderList::ALL.into_iter().find(|list| list.path() == *path).map(Self::List);
-                (served(path).map(Self::Collection).or(list), *path)
-            }
-            Query::FilteredList { path, .. } => (None, *path),
-            Query::Hunting { .. } => return Ok(Self::Table(TABLE)),
-            Query::NewestDays { path } => (served(path).map(Self::Days), *path),
-            Query::Content { content_type } => {
-                let feed = ContentType::ALL.into_iter().find(|feed| feed.name() == *content_type);
-                (feed.map(Self::Feed), *content_type)
-            }
-            Query::FailedContent => return Ok(Self::Queue),
-        };
-        let function = service.function;
-        found.ok_or_else(|| format!("the simulated tenant does not serve {asked}, which {function} reads"))
-    }
-}
-
-fn served(path: &str) -> Option<Endpoint> {
-    Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == path)
 }
 
 fn folder(wanted: Option<&Path>) -> Result<PathBuf, String> {

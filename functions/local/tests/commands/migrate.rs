@@ -122,3 +122,50 @@ inputs:
     let told_again = text(&again.stderr);
     assert!(told_again.starts_with("nothing to change") && !told_again.contains("warning"), "{told_again}");
 }
+
+#[test]
+fn the_vendors_document_for_cloud_apps_comes_out_in_todays_form_with_each_change_told() {
+    let old = "
+inputs:
+  microsoft_defender_cloud_apps:
+    id: '1'
+    credentials:
+      tenant_id: t
+      client_id: c
+      client_secret: s
+      files_access_token: hunter2
+      api_base_url: https://portal.cloudappsecurity.com/
+      token_url: https://login.microsoftonline.com/
+    services:
+      activities: {historic_date_utc: '2026-11-19T00:00:00Z'}
+      alerts: {historic_date_utc: '2026-11-19T00:00:00Z', tag: my.app.a}
+      entities: {historic_date_utc: '2026-11-19T00:00:00Z'}
+      data_enrichment: {}
+      files: {historic_date_utc: '2026-11-19T00:00:00Z'}
+";
+    let output = migrate(old);
+    let (today, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), told.contains("warning")), (Some(0), false), "{told}");
+    let place = "changed inputs.microsoft_defender_cloud_apps.";
+    let changes = [
+        "credentials.api_base_url: is the input's `override_base_url`",
+        "credentials.token_url: is the input's `override_login_url`",
+        "services.activities.historic_date_utc: is `start_time_in_utc` today",
+        "services.alerts.historic_date_utc: is `start_time_in_utc` today",
+        "services.alerts.tag: is `override_tag` today",
+        "services.entities.historic_date_utc: is left out",
+        "services.files.historic_date_utc: is `start_time_in_utc` today",
+    ];
+    for change in changes {
+        assert_eq!(told.matches(&format!("{place}{change}")).count(), 1, "{change}: {told}");
+    }
+    assert_eq!(told.matches("changed ").count(), changes.len(), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    assert!(
+        today.contains("    credentials:\n") && today.contains("      files_access_token: hunter2\n"),
+        "{today}"
+    );
+    let again = migrate(&today);
+    assert_eq!(text(&again.stdout), today);
+    assert!(text(&again.stderr).starts_with("nothing to change"), "{}", text(&again.stderr));
+}

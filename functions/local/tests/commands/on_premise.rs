@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use collector::error::code;
+use collector::service::Authorization;
 use local::FAMILIES;
 use local_host::{config, runner};
 use serde_json::Value;
 
-use crate::support::world_with;
+use crate::support::{play, text, world_with};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/on-prem").join(name)
@@ -50,6 +52,33 @@ async fn the_example_of_a_configuration_is_valid_and_names_every_service() {
     }
     let inputs = configuration.document["inputs"].as_object().map(serde_json::Map::len);
     assert_eq!(inputs, Some(FAMILIES.len()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_the_example_gets_as_far_as_its_placeholders_in_the_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world_with(folder.path(), 1).await;
+    let (base_url, port) = (world.tenant.base_url(), world.receiver.address().port());
+    let hosts = format!("\n    override_base_url: {base_url}\n    override_login_url: {base_url}\n");
+    let here = content("config.example.yaml")
+        .replace("\n    environment: prod\n", &format!("\n    environment: prod{hosts}"))
+        .replace("collector-us.devo.io\n      port: 443\n", &format!("127.0.0.1\n      port: {port}\n"));
+    std::fs::write(&world.configuration, here).unwrap();
+    let checked = play(&world, &["check"]).await;
+    let shown = text(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(1), "{shown}{}", text(&checked.stderr));
+    assert!(shown.contains("ok      outputs.devo: "), "{shown}");
+    let configuration = config::load(&world.configuration).unwrap();
+    let services = runner::validate(&configuration, FAMILIES).unwrap().enabled;
+    for service in services.iter().map(|settings| settings.service) {
+        let number = match service.authorization {
+            Authorization::Login => code::LOGIN,
+            Authorization::Token(_) => code::NOT_PULLABLE,
+        };
+        let told = format!("error   {}.{}: [{number}]", service.input, service.name);
+        assert_eq!(shown.lines().filter(|line| line.starts_with(&told)).count(), 1, "{told}: {shown}");
+    }
+    assert_eq!(shown.lines().filter(|line| line.starts_with("error")).count(), services.len(), "{shown}");
 }
 
 #[test]

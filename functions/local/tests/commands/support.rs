@@ -57,8 +57,7 @@ pub fn emit(world: &World, reads: Reads, numbers: Range<u64>) {
         }
         Reads::List(list) => {
             for number in numbers {
-                let record = simulator::records::defender_record(list, number, appears(number));
-                world.tenant.emit_defender(list, record).unwrap();
+                list.emit(&world.tenant, list.record(number, appears(number))).unwrap();
             }
         }
         Reads::Table(table) => {
@@ -122,7 +121,10 @@ pub fn printed_records(lines: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for line in lines.lines() {
         let (tag, message) = line.split_once("\",\"message\":").unwrap();
-        assert!(tag.starts_with("{\"tag\":\"cloud."), "{line}");
+        assert!(
+            ["cloud.", "casb."].iter().any(|tables| tag.starts_with(&format!("{{\"tag\":\"{tables}"))),
+            "{line}"
+        );
         *counts.entry(record_of(message)).or_default() += 1;
     }
     counts
@@ -165,6 +167,12 @@ pub fn assert_each_arrived_once_in(world: &World, is_meant: impl Fn(Reads) -> bo
 
 /// Waits until as many records arrived as were emitted.
 pub async fn wait_for_all_arrivals(world: &World) {
-    let expected: usize = world.services.iter().map(|(_, reads)| world.emitted(*reads).len()).sum();
+    wait_for_arrivals(world, |_| true).await;
+}
+
+/// As [`wait_for_all_arrivals`], where only some of them are collected.
+pub async fn wait_for_arrivals(world: &World, is_meant: impl Fn(Reads) -> bool) {
+    let meant = world.services.iter().filter(|(_, reads)| is_meant(*reads));
+    let expected: usize = meant.map(|(_, reads)| world.emitted(*reads).len()).sum();
     world.receiver.wait_until(|receiver| records_that_arrived(receiver).count() >= expected).await;
 }

@@ -41,6 +41,7 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
             Err(Stop::Throttled(wish)) => {
                 let until = wish.min(later(self.started, LONGEST_PATIENCE));
                 self.next.not_before_in_utc = Some(until);
+                self.report.no_request_before = Some(until);
                 // That our own limit has no turn is the ordinary course of long work: the status says so, except in a dry run,
                 // and a limit that is too low for it is told of by the outlook.
                 if self.report.throttled > 0 {

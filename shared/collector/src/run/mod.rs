@@ -242,6 +242,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
             Err(error) => return Err(self.roll_back(error, None).await),
         };
         if let Some(idle) = self.not_yet(!backfills.is_empty()) {
+            self.report.no_request_before = self.next.not_before_in_utc.filter(|_| idle == Status::Throttled);
             let left = self.leave_request().await;
             self.release().await?;
             return left.map(|()| idle);
