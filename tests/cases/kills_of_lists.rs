@@ -1,45 +1,84 @@
-//! The security services killed at any byte and any request: a boundary, a list and days are gone on with where they stood.
+//! Lists killed at any byte and any request: boundaries, days, slices, parts, rows and scans are gone on with where they stood.
 //!
-//! What must hold at the end is said in `world::crashes`. Alerts of the newer kind and lists are remembered in another way
-//! than logs, and a whole list may be one batch; a walk that a deadline left half-way has its place in the state.
+//! What must hold at the end is said in `world::crashes`. Pages are short, so that a walk has many places to die at; what is
+//! compared with its last version is remembered in another way than logs, and a whole list may be one batch. A walk that a
+//! deadline left half-way has its place in the state.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use collector::service::Service;
+use collector::service::{Authorization, Service};
 use futures::future::join_all;
 use jiff::SignedDuration;
-use serde_json::json;
-use simulator::tenant::{Endpoint, Fault, PageSize, Rule, TenantConfig};
+use serde_json::{Value, json};
+use simulator::tenant::{CloudAppsConfig, DefenderConfig, Endpoint, Fault, PageSize, Rule, TenantConfig};
 
 use crate::world::chance::Chance;
+use crate::world::contract::Asks;
 use crate::world::crashes::{
     DEADLINE, Extent, PLACES, Place, arm, extent_of, finish, judge, kill_once, lease_is_over, ledger,
     the_lease_of_the_dead_is_respected,
 };
 use crate::world::process::Ended;
-use crate::world::{World, ago, security, service};
+use crate::world::{World, ago, cloud_apps_lists, security, service};
 
 const RECORDS: u64 = 40;
 /// Records that come after each kill.
 const MORE: u64 = 5;
+/// Rows of a page.
+const PAGE: usize = 10;
 
+/// Those of Defender for Endpoint that are read in ways of their own.
+const DEFENDER: [&str; 3] = ["endpoint-alerts", "endpoint-machines", "endpoint-investigations"];
+
+/// A world whose pages are short.
 async fn world(service: &'static Service) -> World {
-    let page_size = PageSize { default: 10, maximum: 10 };
-    let world = World::with(service, TenantConfig { page_size, ..TenantConfig::default() }).await;
-    let all_days = ago(SignedDuration::from_hours(60 * 24)).to_string();
-    world.configure(&match world.endpoint() {
-        Endpoint::ControlProfiles => json!({"snapshot_mode": "changes"}),
-        Endpoint::SecureScores => json!({"start_time_in_utc": all_days}),
-        _ => json!({"override_lookback_in_seconds": 86_400}),
-    });
+    let cloud_apps = CloudAppsConfig {
+        largest_page: PAGE,
+        smallest_scan: PAGE,
+        largest_scan: PAGE,
+        ..CloudAppsConfig::default()
+    };
+    let config = TenantConfig {
+        page_size: PageSize { default: PAGE, maximum: PAGE },
+        defender: DefenderConfig { largest_page: PAGE, ..DefenderConfig::default() },
+        cloud_apps,
+        ..TenantConfig::default()
+    };
+    let world = World::with(service, config).await;
+    world.configure(&settings(&world));
     world
+}
+
+/// What is emitted late must lie within the look-back, and a midnight must not send a list again.
+fn settings(world: &World) -> Value {
+    if matches!(world.promise.asks, Asks::Collection(Endpoint::SecureScores)) {
+        return json!({"start_time_in_utc": ago(SignedDuration::from_hours(60 * 24)).to_string()});
+    }
+    if world.service.query.is_snapshot() {
+        return json!({"snapshot_mode": "changes"});
+    }
+    match world.promise.asks {
+        // A window of files is a day long, and must end behind where it began to look back.
+        Asks::CloudApps(_) => json!({"override_lookback_in_seconds": 72_000}),
+        _ => json!({"override_lookback_in_seconds": 86_400}),
+    }
+}
+
+/// A script that strikes every page of the list.
+fn on_pages(world: &World, fault: Fault) -> Rule {
+    match world.promise.asks {
+        Asks::Collection(endpoint) => Rule::on_endpoint(endpoint, fault),
+        Asks::Defender(list) => Rule::on_defender(list, fault),
+        Asks::CloudApps(list) => Rule::on_cloud_apps(list, fault),
+        other => panic!("{other:?} has no pages"),
+    }
 }
 
 /// Emits so many records at the service's own pace, in no order.
 fn emit(world: &World, emitted: &mut Vec<String>, count: u64) {
-    let pace = match world.endpoint() {
-        Endpoint::SecureScores => SignedDuration::from_hours(24),
+    let pace = match world.promise.asks {
+        Asks::Collection(Endpoint::SecureScores) => SignedDuration::from_hours(24),
         _ => SignedDuration::from_mins(20),
     };
     for _ in 0..count {
@@ -62,9 +101,23 @@ async fn measure(service: &'static Service) -> Extent {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_security_service_killed_anywhere_loses_nothing_and_repeats_at_most_the_batch_in_flight() {
+    kill(security().collect()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_endpoint_killed_anywhere_loses_nothing_and_repeats_at_most_the_batch_in_flight() {
+    kill(DEFENDER.map(service).to_vec()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_cloud_apps_killed_anywhere_loses_nothing_and_repeats_at_most_the_batch_in_flight() {
+    kill(cloud_apps_lists().collect()).await;
+}
+
+async fn kill(services: Vec<&'static Service>) {
     let chance = Chance::seeded();
-    let measured = join_all(security().map(measure)).await;
-    let plays = security().zip(&measured).enumerate().map(|(number, (service, extent))| {
+    let measured = join_all(services.iter().map(|service| measure(service))).await;
+    let plays = services.iter().zip(&measured).enumerate().map(|(number, (service, extent))| {
         let chance = chance.fork(number as u64);
         async move { play(service, extent, chance).await }
     });
@@ -96,13 +149,14 @@ async fn play(service: &'static Service, extent: &Extent, mut chance: Chance) ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_that_was_left_half_way_and_then_killed_is_ended_by_the_ticks_that_follow() {
-    let functions = ["graph-alerts-v2", "graph-secure-score-control-profiles", "graph-secure-scores"];
-    join_all(functions.map(|function| async move {
-        let world = world(service(function)).await;
+    let of_graph = ["graph-alerts-v2", "graph-secure-score-control-profiles", "graph-secure-scores"];
+    let functions = of_graph.into_iter().chain(DEFENDER).map(service).chain(cloud_apps_lists());
+    join_all(functions.map(|service| async move {
+        let function = service.function;
+        let world = world(service).await;
         let (mut emitted, mut answered) = (Vec::new(), BTreeSet::new());
         emit(&world, &mut emitted, RECORDS);
-        let slow = Fault::Delay(Duration::from_millis(700));
-        world.tenant.script(vec![Rule::on_endpoint(world.endpoint(), slow)]);
+        world.tenant.script(vec![on_pages(&world, Fault::Delay(Duration::from_millis(700)))]);
         let process = world.process().await;
         let left = world.invoke(&process, &json!({}), DEADLINE).await.answer();
         assert_eq!(left["status"], "more", "{function}: {left}");
@@ -113,7 +167,9 @@ async fn a_walk_that_was_left_half_way_and_then_killed_is_ended_by_the_ticks_tha
 
         // The next one dies with its second page; what it had of the first was not committed.
         let victim = world.process().await;
-        let armed = arm(&world, &victim, Place::RequestToMicrosoft, 3);
+        // A login comes before the pages, where there is one.
+        let logins = u64::from(matches!(service.authorization, Authorization::Login));
+        let armed = arm(&world, &victim, Place::RequestToMicrosoft, logins + 2);
         let ended = world.invoke(&victim, &json!({}), DEADLINE).await;
         assert!(matches!(ended, Ended::Died), "{function}: {ended:?}");
         drop(armed);
