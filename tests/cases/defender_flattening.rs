@@ -3,7 +3,6 @@
 //! What an event must have is worked out here a second time, member by member, and compared as sets of names with the
 //! bytes of their values. Numbers of records and of events are told apart.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use jiff::SignedDuration;
@@ -12,14 +11,14 @@ use serde_json::{Value, json};
 use simulator::records::defender_alert;
 use simulator::tenant::{DefenderList, Fault, Rule};
 
-use crate::world::parties::Arrival;
+use crate::world::flattened::{Event, arrived, assert_counts, raw_members, sorted};
 use crate::world::related::{path_of, settings, switches};
-use crate::world::{World, ago, artefacts, contract, payloads, service};
+use crate::world::{World, ago, artefacts, payloads, service};
 
 const ALERTS: &str = "endpoint-alerts";
 
-/// An event as it must be: the bytes of each member's value by its name.
-type Event = BTreeMap<String, String>;
+/// The tag of all events.
+const TAG: &str = "edr.microsoft_defender.endpoint.alerts";
 
 async fn world(settings: &Value) -> World {
     let world = World::new(service(ALERTS)).await;
@@ -40,11 +39,6 @@ fn give(world: &World, records: &[String]) {
         Rule::on_defender(DefenderList::Alerts, empty),
     ];
     world.tenant.script(rules.to_vec());
-}
-
-fn raw_members(text: &str) -> BTreeMap<String, String> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).unwrap();
-    members.into_iter().map(|(name, value)| (name, contract::on_one_line(value.get()))).collect()
 }
 
 /// The events of an alert.
@@ -70,36 +64,6 @@ fn events_of(record: &str) -> Vec<Event> {
     elements.iter().map(event).collect()
 }
 
-/// The events that arrived, without the members that every event has at its end.
-fn arrived(world: &World) -> Vec<Event> {
-    let event = |arrival: &Arrival| {
-        assert_eq!(arrival.tag, "edr.microsoft_defender.endpoint.alerts");
-        let mut event = raw_members(&arrival.message);
-        assert_eq!(event.remove("@devo_environment"), Some(format!("\"{}\"", world.id)));
-        assert!(event.remove("@devo_pulling_id").is_some());
-        // Nothing is there twice: what was parsed has as many members as the text.
-        let names: serde_json::Map<String, Value> = serde_json::from_str(&arrival.message).unwrap();
-        assert_eq!(names.len(), event.len() + 2);
-        event
-    };
-    let mut events: Vec<Event> = world.records().iter().map(event).collect();
-    events.sort_unstable();
-    events
-}
-
-fn sorted(mut events: Vec<Event>) -> Vec<Event> {
-    events.sort_unstable();
-    events
-}
-
-/// The answer delivered so many records as so many events, and its tables count events.
-fn assert_counts(answer: &Value, records: usize, events: usize) {
-    assert_eq!(answer["status"], "up_to_date", "{answer}");
-    assert_eq!((&answer["received"], &answer["delivered"]), (&json!(records), &json!(records)), "{answer}");
-    assert_eq!(answer["sent"], events, "{answer}");
-    assert_eq!(answer["tables"], json!({"edr.microsoft_defender.endpoint.alerts": events}), "{answer}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_alerts_become_one_event_a_piece_of_evidence() {
     let Some(samples) = artefacts::samples() else {
@@ -116,10 +80,10 @@ async fn real_alerts_become_one_event_a_piece_of_evidence() {
         give(&world, &records);
         let expected: Vec<Event> = records.iter().flat_map(|record| events_of(record)).collect();
         let answer = world.tick().await;
-        assert_counts(&answer, records.len(), expected.len());
+        assert_counts(&answer, TAG, records.len(), expected.len());
         assert_eq!(answer["warnings"], json!([]));
         println!("{}: {} alerts, {} events", file.display(), records.len(), expected.len());
-        assert_eq!(arrived(&world), sorted(expected));
+        assert_eq!(arrived(&world, TAG), sorted(expected));
         world.close().await;
     }
 }
@@ -145,8 +109,8 @@ async fn made_alerts_with_and_without_evidence_and_user_are_flattened_with_their
     assert!(expected.iter().any(is_null), "a null stays");
     assert!(expected.iter().any(|event| event["related_evidence"] == "0"), "no evidence is one event");
     let answer = world.tick().await;
-    assert_counts(&answer, 20, expected.len());
-    assert_eq!(arrived(&world), sorted(expected));
+    assert_counts(&answer, TAG, 20, expected.len());
+    assert_eq!(arrived(&world, TAG), sorted(expected));
     world.close().await;
 }
 
@@ -156,7 +120,7 @@ async fn an_alert_that_is_known_is_a_duplicate_however_it_was_sent() {
     let time = ago(SignedDuration::from_mins(5));
     let records: Vec<String> = (0..12).map(|seed| defender_alert(seed, time)).collect();
     records.iter().for_each(|record| emit(&world, record));
-    assert_counts(&world.tick().await, 12, 12);
+    assert_counts(&world.tick().await, TAG, 12, 12);
     world.configure(&json!({"flatten": true}));
     let fresh = defender_alert(40, ago(SignedDuration::from_secs(3)));
     emit(&world, &fresh);
@@ -169,7 +133,7 @@ async fn an_alert_that_is_known_is_a_duplicate_however_it_was_sent() {
     assert_eq!(again["received"], 13, "{again}");
     let unflattened: Vec<Event> = records.iter().map(|record| raw_members(record)).collect();
     let expected = unflattened.into_iter().chain(events_of(&fresh)).collect();
-    assert_eq!(arrived(&world), sorted(expected));
+    assert_eq!(arrived(&world, TAG), sorted(expected));
     world.close().await;
 }
 
@@ -208,8 +172,8 @@ async fn rules_mask_by_the_name_in_the_record_and_by_the_name_in_the_events() {
         emit(&world, &record);
         let ips = world.tenant.related_count(&path_of(wanted[1].relation, &record)).unwrap();
         let answer = world.tick().await;
-        assert_counts(&answer, 1, if most == 2 { 1 } else { 3 });
-        for event in arrived(&world) {
+        assert_counts(&answer, TAG, 1, if most == 2 { 1 } else { 3 });
+        for event in arrived(&world, TAG) {
             let text = serde_json::to_string(&event).unwrap();
             for secret in [
                 "someone",
@@ -260,12 +224,12 @@ async fn more_events_than_allowed_are_one_record_as_it_was_and_a_warning() {
         event.insert("related_domains".to_owned(), count.to_string());
     }
     let answer = world.tick().await;
-    assert_counts(&answer, 2, 6);
+    assert_counts(&answer, TAG, 2, 6);
     let warnings = answer["warnings"].as_array().unwrap();
     assert_eq!(warnings.len(), 1, "{answer}");
     let told = warnings[0].as_str().unwrap();
     assert!(told.contains("flatten_max_events") && told.contains('6'), "{told}");
-    assert_eq!(arrived(&world), sorted(expected));
+    assert_eq!(arrived(&world, TAG), sorted(expected));
     world.close().await;
 }
 
@@ -279,7 +243,7 @@ async fn events_of_one_alert_that_are_more_than_a_batch_arrive_all_the_same() {
     let small = alert_with("small", 2);
     [&large, &small].into_iter().for_each(|record| emit(&world, record));
     let answer = world.tick().await;
-    assert_counts(&answer, 2, pieces + 2);
+    assert_counts(&answer, TAG, 2, pieces + 2);
     let accounts: std::collections::BTreeSet<String> = world
         .records()
         .iter()

@@ -1,6 +1,11 @@
 //! The plays, one file a subject.
 
 mod architecture;
+mod cloud_apps;
+mod cloud_apps_access;
+mod cloud_apps_documents;
+mod cloud_apps_failures;
+mod cloud_apps_flattening;
 mod defender;
 mod defender_alerts;
 mod defender_counts;
@@ -10,7 +15,6 @@ mod defender_documents;
 mod defender_failures;
 mod defender_flattening;
 mod defender_investigations;
-mod defender_kills;
 mod defender_pace;
 mod defender_snapshots;
 mod defender_volume;
@@ -29,6 +33,7 @@ mod hunting_failures;
 mod hunting_state;
 mod kills;
 mod kills_of_feeds;
+mod kills_of_lists;
 mod late_sweep;
 mod on_premise;
 mod pace;
@@ -40,7 +45,6 @@ mod secrecy;
 mod security;
 mod security_alerts;
 mod security_alerts_v2;
-mod security_kills;
 mod security_scores;
 mod settings_of_feeds;
 mod throttling_of_feeds;

@@ -56,6 +56,11 @@ fn give(world: &World, records: &[String]) {
             let page = Fault::Status { code: 200, body: Some(payloads::page(records)), headers: Vec::new() };
             world.tenant.script(vec![Rule::on_defender(list, page).nth(1)]);
         }
+        Asks::CloudApps(list) => {
+            let body = Some(payloads::listed(records));
+            let page = Fault::Status { code: 200, body, headers: Vec::new() };
+            world.tenant.script(vec![Rule::on_cloud_apps(list, page).nth(1)]);
+        }
         Asks::Feed(content_type) => {
             let created = ago(SignedDuration::from_secs(1));
             world.tenant.emit_blob_raw(content_type, created, payloads::blob(records).into_bytes());

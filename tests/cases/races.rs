@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::world::{AMPLE, World, ago, contract, defender_lists, security, services};
+use crate::world::{AMPLE, World, ago, cloud_apps_lists, contract, defender_lists, security, services};
 
 const RACES: u64 = 50;
 /// Worlds that race side by side; more would only wait for one another's processors.
@@ -24,7 +24,8 @@ async fn of_two_invocations_at_once_one_works_and_the_other_leaves_everything_al
 
 /// One race; gives the loser's word.
 async fn race(number: u64) -> String {
-    let all: Vec<_> = services().chain(security()).chain(defender_lists()).collect();
+    let all: Vec<_> =
+        services().chain(security()).chain(defender_lists()).chain(cloud_apps_lists()).collect();
     let world = World::new(all[usize::try_from(number).unwrap() % all.len()]).await;
     let emitted: Vec<String> = (0..RECORDS)
         .map(|seed| world.emit(seed, ago(SignedDuration::from_mins(2 + seed.cast_signed()))))

@@ -87,10 +87,12 @@ async fn a_signed_assertion_logs_in_and_its_key_is_told_to_nobody() {
 fn the_search_finds_what_it_looks_for() {
     let mut confidential = Confidential::default();
     let key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49\n-----END PRIVATE KEY-----\n";
-    let document = json!({"inputs": {"any": {"credentials": {"client_secret": "hunter2"}}}});
+    let credentials = json!({"client_secret": "hunter2", "files_access_token": "portal3"});
+    let document = json!({"inputs": {"any": {"credentials": credentials}}});
     confidential.add_documents(&document, &json!({"key": key}));
-    let texts = ["a hunter2 b", "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49", "Bearer simulated.QUJD"];
+    let texts =
+        ["a hunter2 b", "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49", "Bearer simulated.QUJD", "\"Token portal3\""];
     let found = texts.map(|text| confidential.before_secret_in(text));
-    assert_eq!(found.map(Option::unwrap), ["a ", "", "Bearer "]);
+    assert_eq!(found.map(Option::unwrap), ["a ", "", "Bearer ", "\"Token "]);
     assert_eq!(confidential.before_secret_in("PRIVATE KEY, hunter, simulated"), None);
 }

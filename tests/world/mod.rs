@@ -18,6 +18,7 @@ pub mod deployment_play;
 pub mod deployment_values;
 pub mod document;
 pub mod feeds;
+pub mod flattened;
 pub mod hunting;
 pub mod iam;
 pub mod judge;

@@ -104,6 +104,11 @@ pub fn page(records: &[String]) -> String {
     format!("{{\"value\":[{}]}}", records.join(",\n"))
 }
 
+/// The same as Defender for Cloud Apps has it, and nothing behind it.
+pub fn listed(records: &[String]) -> String {
+    format!("{{\"data\":[{}],\"hasNext\":false}}", records.join(",\n"))
+}
+
 /// The records of a document: a page (`value` or `data`), an array, or one record.
 pub fn of_document(text: &str) -> Vec<String> {
     if let Ok(records) = serde_json::from_str::<Vec<&RawValue>>(text) {

@@ -29,13 +29,19 @@ pub fn of_member(raw_value: &[u8]) -> Option<Timestamp> {
     }
 }
 
-/// A whole number is exact; a fraction is as near as a float comes to it, which is less than a microsecond.
+/// A whole number of milliseconds is exact, however it is written; a fraction is as near as a float comes to it, which is
+/// less than a microsecond.
 fn of_milliseconds(number: &Number) -> Option<Timestamp> {
     if let Some(whole) = number.as_i64() {
         return Timestamp::from_millisecond(whole).ok();
     }
-    let since_1970 = SignedDuration::try_from_secs_f64(number.as_f64()? / 1_000.0).ok()?;
-    Timestamp::from_duration(since_1970).ok()
+    let milliseconds = number.as_f64()?;
+    // One division of all of it would lose what lies behind the seventh digit of a second.
+    let seconds = (milliseconds / 1_000.0).floor();
+    let nanoseconds = ((milliseconds - seconds * 1_000.0) * 1_000_000.0).round();
+    let whole = SignedDuration::try_from_secs_f64(seconds).ok()?;
+    let rest = SignedDuration::try_from_secs_f64(nanoseconds / 1_000_000_000.0).ok()?;
+    Timestamp::from_duration(whole.checked_add(rest)?).ok()
 }
 
 #[cfg(test)]
@@ -90,6 +96,14 @@ mod tests {
         assert_eq!(instant.as_millisecond(), 1_607_952_165_309);
         let rest = instant.as_nanosecond() - 1_607_952_165_309_803_200;
         assert!(rest.abs() < 1_000, "{rest}");
+    }
+
+    #[test]
+    fn whole_milliseconds_are_exact_also_as_a_float() {
+        for milliseconds in (1_795_241_189_000_i64..1_795_241_190_000).chain(-1_500..1_500) {
+            let written = of_member(format!("{milliseconds}.0").as_bytes());
+            assert_eq!(written, Timestamp::from_millisecond(milliseconds).ok(), "{milliseconds}");
+        }
     }
 
     #[test]

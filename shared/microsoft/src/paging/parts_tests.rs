@@ -238,3 +238,22 @@ fn a_link_that_says_something_else_is_none() {
         assert_eq!(Parts::read(&format!("https://x.example/{fragment}")), None, "{fragment}");
     }
 }
+
+#[test]
+fn a_burst_on_one_millisecond_is_reached_before_its_page_has_come_so_often_that_it_looks_like_a_circle() {
+    // The run loop gives up at 20.
+    for (days, total) in [(1, 101), (1, 128), (7, 101), (7, 500), (180, 101)] {
+        let span = window(days * 86_400);
+        let burst = span.to.as_millisecond() - 4_321_987;
+        let page = rows(MOST_ROWS);
+        let (mut at, mut full_pages) = (Some(Parts::of(span, 0)), 0);
+        while let Some(parts) = at.filter(|parts| parts.skip() == 0) {
+            let (from, to) = parts.ends();
+            let is_hit = (from..=to).contains(&burst);
+            full_pages += u32::from(is_hit);
+            let found = if is_hit { page.as_slice() } else { &[] };
+            at = parts.step(&Seen { has_more: is_hit, total: is_hit.then_some(total), ..seen(found) }).next;
+        }
+        assert!(full_pages < 19, "{days} days, {total} rows: the same page {full_pages} times");
+    }
+}

@@ -107,13 +107,14 @@ async fn a_scan_without_a_way_on_is_read_in_parts_and_what_does_not_come_is_told
     let more = r#","hasNext":true,"total":300"#;
     let mut replies = vec![listed(150, more)];
     replies.extend([listed(3, r#","hasNext":false"#), listed(0, r#","hasNext":true"#)]);
+    replies.extend([2, 1].map(|count| listed(count, r#","hasNext":false"#)));
     let mut stage = Stage::of(&ACTIVITIES, replies).await;
     let pages = walk(&mut stage).await;
-    assert_eq!(lengths(&pages), [150, 3, 0]);
+    assert_eq!(lengths(&pages), [150, 3, 0, 2, 1]);
     let told: Vec<bool> = pages.iter().map(|page| page.missing.is_some()).collect();
-    assert_eq!(told, [false, false, true], "what an empty page says more of cannot be had");
-    let half = json!({"created": {"gte": from(), "lte": from() + 1_800_000}});
-    assert_eq!(posted(&stage)[1], scan(&half));
+    assert_eq!(told, [false, false, true, false, false], "what an empty page says more of cannot be had");
+    let quarter = json!({"created": {"gte": from(), "lte": from() + 900_000}});
+    assert_eq!(posted(&stage)[1], scan(&quarter));
 }
 
 #[tokio::test]
@@ -140,9 +141,8 @@ async fn alerts_are_asked_for_by_both_of_their_times_and_the_operators_fields() 
     .await;
     stage.login.answers([Reply::token("t0ken")]);
     stage.api.answers([listed(100, r#","hasNext":true,"total":101"#)]);
-    stage.api.answers([listed(60, r#","hasNext":false"#), listed(50, r#","hasNext":false"#)]);
-    stage.api.answers([listed(2, r#","hasNext":false"#)]);
-    assert_eq!(lengths(&walk(&mut stage).await), [100, 60, 50, 2]);
+    stage.api.answers([60, 50, 20, 10, 2].map(|count| listed(count, r#","hasNext":false"#)));
+    assert_eq!(lengths(&walk(&mut stage).await), [100, 60, 50, 20, 10, 2]);
     let asked = |field: &str, from_millis: i64, to_millis: i64| {
         let mut filters = json!({"severity": {"eq": 2}});
         filters[field] = json!({"gte": from() + from_millis, "lte": from() + to_millis});
@@ -150,8 +150,10 @@ async fn alerts_are_asked_for_by_both_of_their_times_and_the_operators_fields() 
     };
     let expected = [
         asked("date", 0, 3_600_000),
-        asked("date", 0, 1_800_000),
-        asked("date", 1_800_000, 3_600_000),
+        asked("date", 0, 900_000),
+        asked("date", 900_000, 1_800_000),
+        asked("date", 1_800_000, 2_700_000),
+        asked("date", 2_700_000, 3_600_000),
         asked("resolutionDate", 0, 3_600_000),
     ];
     assert_eq!(posted(&stage), expected);
