@@ -1,6 +1,7 @@
 //! The plays, one file a subject.
 
 mod architecture;
+mod cloud_apps_pace;
 mod defender;
 mod defender_alerts;
 mod defender_counts;
