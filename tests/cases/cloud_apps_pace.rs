@@ -36,6 +36,8 @@ const LONGEST_HOURS: f64 = 1.5;
 struct Course<'a> {
     books: &'a Books,
     ticks: u64,
+    /// Ticks between two rounds of changes.
+    changes_every: u64,
     /// Which tick of which service dies, and when.
     deaths: Box<dyn Fn(&str, u64) -> Option<Death>>,
 }
@@ -45,13 +47,16 @@ const QUIET: u64 = 3;
 
 impl<'a> Course<'a> {
     fn new(books: &'a Books, ticks: u64) -> Self {
-        Self { books, ticks, deaths: Box::new(|_, _| None) }
+        Self { books, ticks, changes_every: 1, deaths: Box::new(|_, _| None) }
     }
 }
 
 impl Director for Course<'_> {
     fn before(&self, shift: &Shift, function: &str, tick: u64) {
-        if tick > 0 && tick + QUIET < self.ticks {
+        if tick > 0
+            && tick + QUIET * self.changes_every < self.ticks
+            && tick.is_multiple_of(self.changes_every)
+        {
             self.books.go_on(shift, function, tick);
         }
     }
@@ -175,7 +180,7 @@ fn what_a_process_used_that_was_killed_its_successor_does_not_use_again() {
                 let is_last = tick >= 2 * DEATHS.len() as u64;
                 (tick % 2 == 1 && !is_last).then_some(Death { after: Duration::from_secs(after), requests })
             };
-            let course = Course { books: &books, ticks: 22, deaths: Box::new(deaths) };
+            let course = Course { deaths: Box::new(deaths), ..Course::new(&books, 22) };
             let all = shift.perform(&course).await;
             books.assert_arrived(&all, &what);
             tell(&what, &shift, &all);
@@ -222,26 +227,26 @@ fn who_is_left_shares_the_budget_of_the_services_that_are_off() {
 
 /// What another client of the tenant takes a minute: half of what all may.
 const ANOTHER_TAKES: u32 = 15;
+/// The shortest period that a service may have.
+const MINUTE: Duration = Duration::from_secs(60);
 /// After a refusal that says nothing of when to come back nobody asks for so long.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
 #[test]
 fn beside_another_client_that_takes_half_of_the_limit_everything_arrives_once_with_a_minute_after_each_refusal()
  {
-    for (lane, cold_every) in [(60, 7), (0, 1)] {
-        let what = format!("beside another client, lanes of {lane} s");
-        let rota = Rota {
-            lane: Duration::from_secs(lane),
-            cold_every,
-            failures: Failures::OfThrottling,
-            ..Rota::default()
-        };
+    let table = [(TICK, 60, 7), (TICK, 0, 1)];
+    for (tick, lane, cold_every) in table {
+        let what = format!("beside another client, ticks of {tick:?}, lanes of {lane} s");
+        let rota =
+            Rota { lane: Duration::from_secs(lane), cold_every, failures: Failures::OfThrottling, tick };
         let (shift, all) = undisturbed(async || {
             let shift = Shift::of_cloud_apps(short_pages(), rota, &blocks(&[])).await;
             let books = Books::fill(&shift, SHORT_PAGES);
-            let ticks = 30;
-            let course = Course::new(&books, ticks);
-            let ends = TICK * u32::try_from(ticks).unwrap();
+            let ticks_of_changes = TICK.as_secs() / tick.as_secs();
+            let course =
+                Course { changes_every: ticks_of_changes, ..Course::new(&books, 30 * ticks_of_changes) };
+            let ends = TICK * 30;
             let (all, ()) =
                 futures::join!(shift.perform(&course), shift.be_another_client(ANOTHER_TAKES, ends));
             books.assert_arrived(&all, &what);
@@ -249,18 +254,45 @@ fn beside_another_client_that_takes_half_of_the_limit_everything_arrives_once_wi
         });
         tell(&what, &shift, &all);
         let failures: usize = all.iter().map(|done| done.failures).sum();
-        let mut refused = 0;
-        for list in CloudAppsList::ALL {
-            let requests = requests_of(&shift, list);
-            for pair in requests.windows(2).filter(|pair| pair[0].status == Some(429)) {
-                refused += 1;
-                let wait = pair[1].received_at.duration_since(pair[0].received_at);
-                assert!(wait >= PATIENCE, "{what}: {list:?}: {wait:#} after a refusal");
-            }
-        }
+        let refused = assert_patience(&shift, &what);
         println!("{what}: {refused} refused, {failures} invocations failed");
         assert!(refused > 0, "{what}: nothing was refused");
     }
+}
+
+/// So long another client leaves nothing to anybody: each invocation gives up in the end.
+const NOTHING_LEFT: Duration = Duration::from_secs(20 * 60);
+
+#[test]
+fn who_gave_up_after_a_refusal_is_patient_at_the_next_tick_too() {
+    let what = "nothing left";
+    let rota = Rota { tick: MINUTE, lane: Duration::ZERO, cold_every: 1, failures: Failures::OfThrottling };
+    let (shift, all) = undisturbed(async || {
+        let shift = Shift::of_cloud_apps(short_pages(), rota, &blocks(&[])).await;
+        let books = Books::fill(&shift, Stock { activities: 300, entities: 30, files: 30, ..SHORT_PAGES });
+        let course = Course { changes_every: 5, ..Course::new(&books, 50) };
+        let (all, ()) = futures::join!(shift.perform(&course), shift.be_another_client(60, NOTHING_LEFT));
+        books.assert_arrived(&all, what);
+        (shift, all)
+    });
+    let failures: usize = all.iter().map(|done| done.failures).sum();
+    let refused = assert_patience(&shift, what);
+    println!("{what}: {refused} refused, {failures} invocations failed");
+    assert!(failures > 0, "nobody gave up");
+}
+
+/// Between a refusal and the next request of the same service lies a minute. Gives how many were refused.
+fn assert_patience(shift: &Shift, what: &str) -> usize {
+    let mut refused = 0;
+    for list in CloudAppsList::ALL {
+        let requests = requests_of(shift, list);
+        for pair in requests.windows(2).filter(|pair| pair[0].status == Some(429)) {
+            refused += 1;
+            let wait = pair[1].received_at.duration_since(pair[0].received_at);
+            assert!(wait >= PATIENCE, "{what}: {list:?}: {wait:#} after a refusal");
+        }
+    }
+    refused
 }
 
 /// The most requests of one service in any minute.

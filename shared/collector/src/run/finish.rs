@@ -62,7 +62,15 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 self.walk_mut().close();
                 Ok(Status::Retired)
             }
-            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Failed(error)) => {
+                // Who gave up because of refusals asks no sooner for it: the next tick may come within seconds.
+                if self.report.throttled > 0 {
+                    let latest = later(self.started, LONGEST_PATIENCE);
+                    self.next.not_before_in_utc =
+                        self.ports.source.waits_until().map(|until| until.min(latest));
+                }
+                Err(error)
+            }
             Err(Stop::Broken(error)) => return Err(self.roll_back(error, None).await),
         };
         self.leave_query();
