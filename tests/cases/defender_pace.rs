@@ -13,7 +13,7 @@ use simulator::records;
 use simulator::tenant::{DefenderConfig, DefenderList};
 
 use crate::world::contract::{Asks, promise};
-use crate::world::defender_pace::{Director, Shift, in_paused_time, start};
+use crate::world::shift::{Director, Shift, in_paused_time, start};
 
 /// The counts of an alert, and the segments of their paths.
 const COUNTS: [(&str, &str); 5] = [
@@ -110,7 +110,7 @@ impl Backlog {
 }
 
 impl Director for Backlog {
-    fn before(&self, shift: &Shift, tick: u64) {
+    fn before(&self, shift: &Shift, _: &str, tick: u64) {
         if tick > 0 && tick <= self.changes_until && tick.is_multiple_of(self.changes_every) {
             self.change(shift, tick / self.changes_every);
         }
@@ -128,12 +128,12 @@ fn five_thousand_alerts_with_all_their_counts_arrive_inside_the_limits_while_som
         let mut block = serde_json::Map::from_iter(switches);
         let first = start() - SignedDuration::from_hours(25 * 24);
         block.insert("start_time_in_utc".to_owned(), json!(first.to_string()));
-        let shift = Shift::set(DefenderConfig::default(), &json!({"alerts": block})).await;
+        let shift = Shift::of_defender(DefenderConfig::default(), &json!({"alerts": block})).await;
         let backlog = Backlog::emit(&shift, ALERTS);
         let done = shift.perform(&backlog).await;
         let done = done.first().unwrap();
 
-        let told = shift.assert_limits_are_kept();
+        let told = shift.assert_defender_limits_are_kept();
         let hours = done.ended.duration_since(start()).as_secs_f64() / 3600.0;
         let counts = done.arrived.len() * COUNTS.len();
         let requests: u64 = done.reports.iter().map(|report| report.requests).sum();
@@ -168,7 +168,7 @@ const TABLE: &str = "DeviceEvents";
 struct Everybody;
 
 impl Director for Everybody {
-    fn before(&self, _: &Shift, _: u64) {}
+    fn before(&self, _: &Shift, _: &str, _: u64) {}
 
     fn is_done(&self, function: &str, tick: u64, last: &Report) -> bool {
         match function {
@@ -198,7 +198,7 @@ fn six_lists_and_hunting_of_one_application_stay_inside_its_limits_side_by_side_
             "advanced_hunting": {"queries": queries},
         });
         let config = DefenderConfig { largest_page: PAGE, ..DefenderConfig::default() };
-        let shift = Shift::set(config, &services).await;
+        let shift = Shift::of_defender(config, &services).await;
         let rows_of = |list: DefenderList| if list.time_property().is_some() { DATED_ROWS } else { ROWS };
         let step = SignedDuration::from_hours(9 * 24) / i32::try_from(DATED_ROWS).unwrap();
         for list in DefenderList::ALL {
@@ -213,7 +213,7 @@ fn six_lists_and_hunting_of_one_application_stay_inside_its_limits_side_by_side_
         }
         let all = shift.perform(&Everybody).await;
 
-        println!("{}", shift.assert_limits_are_kept());
+        println!("{}", shift.assert_defender_limits_are_kept());
         for done in &all {
             let requests: u64 = done.reports.iter().map(|report| report.requests).sum();
             let hours = done.ended.duration_since(start()).as_secs_f64() / 3600.0;

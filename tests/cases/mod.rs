@@ -6,6 +6,7 @@ mod cloud_apps_access;
 mod cloud_apps_documents;
 mod cloud_apps_failures;
 mod cloud_apps_flattening;
+mod cloud_apps_pace;
 mod defender;
 mod defender_alerts;
 mod defender_counts;

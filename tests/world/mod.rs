@@ -8,6 +8,7 @@
 pub mod artefacts;
 pub mod chance;
 pub mod cloud_apps_lists;
+pub mod cloud_apps_pace;
 pub mod contract;
 pub mod counted;
 pub mod crashes;
@@ -31,6 +32,7 @@ pub mod recorder;
 pub mod recorder_calls;
 pub mod related;
 pub mod secrecy;
+pub mod shift;
 pub mod site;
 pub mod table;
 pub mod vendor_documents;

@@ -97,6 +97,9 @@ fn a_list_ends_where_the_api_says_so_and_one_that_ends_too_early_is_told() {
         (page(r#","hasNext":false,"total":101"#), goes_on),
         (page(r#","hasNext":false,"total":100,"moreThanTotal":true"#), is_told),
         (page(r#","hasNext":false,"total":90,"moreThanTotal":false"#), ends),
+        // More came than it counts: that is the more of which it speaks.
+        (page(r#","hasNext":false,"total":90,"moreThanTotal":true"#), ends),
+        (page(r#","hasNext":false,"moreThanTotal":true"#), is_told),
         (r#"{"data":[]}"#.to_owned(), ends),
         (r#"{"data":[],"hasNext":false}"#.to_owned(), ends),
         (r#"{"data":[],"hasNext":true}"#.to_owned(), is_told),

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Outcome, feed, inventory, memory, pipeline, receiver, server};
+use crate::{Outcome, activities, feed, inventory, memory, pipeline, receiver, server};
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,6 +20,8 @@ pub enum Role {
     Feed,
     /// Serves an inventory over HTTP.
     Inventory,
+    /// Serves a scan of activities over HTTP.
+    Activities,
     /// Receives events over mutual TLS.
     Receiver,
     /// Runs the pipeline and its parts in turn.
@@ -70,6 +72,7 @@ pub fn play(role: Role) -> Outcome<()> {
         Role::Server => serde_json::to_string(&server::serve(serde_json::from_str(&order)?)?)?,
         Role::Feed => serde_json::to_string(&feed::serve(serde_json::from_str(&order)?)?)?,
         Role::Inventory => serde_json::to_string(&inventory::serve(serde_json::from_str(&order)?)?)?,
+        Role::Activities => serde_json::to_string(&activities::serve(serde_json::from_str(&order)?)?)?,
         Role::Receiver => serde_json::to_string(&receiver::receive()?)?,
         Role::Pipeline => serde_json::to_string(&pipeline::work(&serde_json::from_str(&order)?)?)?,
         Role::Peak => serde_json::to_string(&memory::work(&serde_json::from_str(&order)?)?)?,

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::pipeline::{Cost, Packing};
-use crate::{feed, inventory, memory, pipeline, startup};
+use crate::{feed, memory, pipeline, startup, turns};
 
 /// Whole over parts, at the most.
 const MOST_OVER_PARTS: f64 = 1.5;
@@ -27,7 +27,9 @@ pub struct Figures {
     /// One entry a kind of content and way of sending.
     pub feed: Vec<feed::Finding>,
     /// One entry a snapshot and way of sending.
-    pub inventory: Vec<inventory::Finding>,
+    pub inventory: Vec<turns::Finding>,
+    /// One entry a run and way of sending.
+    pub activities: Vec<turns::Finding>,
     /// The starts of the artefact.
     pub startup: Option<startup::Finding>,
 }
@@ -45,8 +47,12 @@ impl Figures {
         if !self.feed.is_empty() {
             text.push_str(&feed_table(&self.feed));
         }
-        if !self.inventory.is_empty() {
-            text.push_str(&inventory_table(&self.inventory));
+        for (name, turn, findings) in
+            [("inventory", "snapshot", &self.inventory), ("activities", "run", &self.activities)]
+        {
+            if !findings.is_empty() {
+                text.push_str(&turns_table(name, turn, findings));
+            }
         }
         if let Some(finding) = &self.startup {
             text.push_str(&startup_table(finding));
@@ -122,9 +128,8 @@ fn feed_table(findings: &[feed::Finding]) -> String {
     format!("feed: the artefact fetches content of records of 1.1 kB\n{rows}\n\n")
 }
 
-fn inventory_table(findings: &[inventory::Finding]) -> String {
-    let header =
-        ["snapshot", "sent as", "cpu s / 100,000", "requests", "units written", "read", "peak MB", "goal"];
+fn turns_table(name: &str, turn: &str, findings: &[turns::Finding]) -> String {
+    let header = [turn, "sent as", "cpu s / 100,000", "requests", "units written", "read", "peak MB", "goal"];
     let mut rows = table(&header);
     for finding in findings {
         let sent = match finding.packing {
@@ -144,7 +149,7 @@ fn inventory_table(findings: &[inventory::Finding]) -> String {
     }
     let size = findings.first().map_or((0, 0), |finding| (finding.stock.rows, finding.stock.row_bytes));
     format!(
-        "inventory: the artefact, each time a new process, and {} rows of {} bytes\n{rows}\n\n",
+        "{name}: the artefact, each time a new process, and {} rows of {} bytes\n{rows}\n\n",
         size.0, size.1
     )
 }

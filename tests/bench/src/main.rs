@@ -5,6 +5,7 @@
 //! not the time of day: it says the same on a busy machine. Each figure is the best of several rounds, because
 //! everything that disturbs a measurement makes it larger.
 
+mod activities;
 mod child;
 mod costs;
 mod cpu;
@@ -20,6 +21,7 @@ mod server;
 mod shipped;
 mod startup;
 mod tls;
+mod turns;
 mod whole;
 
 use std::io::{self, Write};
@@ -42,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   bench memory                        peak memory by size of record
   bench feed                          a content feed of Office 365
   bench inventory                     machines of Defender for Endpoint, day after day
+  bench activities                    a scan of Defender for Cloud Apps
   bench startup --artefact ./bootstrap
   bench costs --markdown              what a deployment costs a month, for the README";
 
@@ -72,6 +75,8 @@ enum Command {
     Feed(Artefact),
     /// Processor time, peak memory and state of the artefact with an inventory of 200,000 machines, read again and again.
     Inventory(Artefact),
+    /// Processor time, peak memory and state of the artefact with a scan of 100,000 activities of 4 kB.
+    Activities(Artefact),
     /// Time from the start of the process to its first poll of the Lambda runtime API.
     Startup(Artefact),
     /// What a deployment costs a month: measured ticks of the artefact, times prices, for three sizes of tenant.
@@ -131,6 +136,9 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
         Some(Command::Inventory(named)) => {
             figures.inventory = inventory::measure(&startup::artefact(named.artefact)?)?;
         }
+        Some(Command::Activities(named)) => {
+            figures.activities = activities::measure(&startup::artefact(named.artefact)?)?;
+        }
         Some(Command::Startup(named)) => {
             figures.startup = Some(startup::measure(&startup::artefact(named.artefact)?)?);
         }
@@ -146,6 +154,7 @@ fn measure(command: Option<Command>) -> Outcome<Figures> {
                     figures.memory.extend(memory::measure_artefact(&artefact)?);
                     figures.feed = feed::measure(&artefact)?;
                     figures.inventory = inventory::measure(&artefact)?;
+                    figures.activities = activities::measure(&artefact)?;
                     figures.startup = Some(startup::measure(&artefact)?);
                 }
                 Err(missing) => writeln!(io::stderr(), "the artefact is not measured: {missing}")?,

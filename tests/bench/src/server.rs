@@ -76,15 +76,37 @@ fn converse(mut socket: TcpStream, answers: &[Vec<u8>]) -> io::Result<()> {
     }
 }
 
+/// Answers whoever connects, each in a thread of its own, until the process ends. Gives where that is.
+pub fn serve_each(
+    converse: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
+) -> Outcome<Served> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let base_url = format!("http://{}", listener.local_addr()?);
+    thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let converse = converse.clone();
+            // A client that leaves ends its thread, and nothing else.
+            thread::spawn(move || _ = converse(socket));
+        }
+    });
+    Ok(Served { base_url })
+}
+
 /// The head of the next request; its body is dropped. `None` at the end of the connection.
 pub fn next_request(socket: &mut TcpStream, heard: &mut Vec<u8>) -> io::Result<Option<String>> {
+    Ok(next_message(socket, heard)?.map(|(head, _)| head))
+}
+
+/// Head and body of the next request. `None` at the end of the connection.
+pub fn next_message(socket: &mut TcpStream, heard: &mut Vec<u8>) -> io::Result<Option<(String, Vec<u8>)>> {
     loop {
         if let Some(end) = heard.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(heard.get(..end).unwrap_or_default()).into_owned();
             let whole = end + 4 + body_length(&head);
             if heard.len() >= whole {
+                let body = heard.get(end + 4..whole).unwrap_or_default().to_vec();
                 heard.drain(..whole);
-                return Ok(Some(head));
+                return Ok(Some((head, body)));
             }
         }
         if heard.len() > REQUEST_BYTES {

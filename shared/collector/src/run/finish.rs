@@ -21,6 +21,8 @@ const FEW_ROWS: usize = 20;
 const MOST_OUTDATED: usize = 12;
 /// However long the API asks for patience, it is asked again after this.
 pub(super) const LONGEST_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+/// The shortest wait that a failed invocation leaves to the next one.
+const SHORTEST_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 /// Warnings of one invocation; an answer and a story must stay readable.
 const MOST_WARNINGS: usize = 100;
 /// What stands for the others.
@@ -63,7 +65,17 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
                 self.walk_mut().close();
                 Ok(Status::Retired)
             }
-            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Failed(error)) => {
+                // Who gave up because of refusals asks no sooner for it: the next tick may come within seconds. A short wait
+                // is not worth the tick of somebody who has mended the cause.
+                if self.report.throttled > 0 {
+                    let (first, latest) =
+                        (later(self.now(), SHORTEST_PATIENCE), later(self.started, LONGEST_PATIENCE));
+                    let until = self.ports.source.waits_until().filter(|until| *until >= first);
+                    self.next.not_before_in_utc = until.map(|until| until.min(latest));
+                }
+                Err(error)
+            }
             Err(Stop::Broken(error)) => return Err(self.roll_back(error, None).await),
         };
         self.leave_query();
