@@ -287,7 +287,7 @@ impl FilteredList {
     fn behind_rows(&self, rows: Rows, listed: &Listed) -> Result<Behind, SourceError> {
         let reached = rows.skip.saturating_add(listed.rows.len() as u64);
         let counted = listed.total.unwrap_or(0);
-        let is_cut = counted > reached || listed.has_more_than_total && counted <= reached;
+        let is_cut = counted > reached || listed.has_more_than_total;
         if listed.has_next.unwrap_or(true) || counted > reached {
             let next = rows.step(&listed.rows, AskedBy::Number, self.limit(&Stand::Rows(rows)));
             let next = next.map_err(|SamePage| {
