@@ -1,6 +1,11 @@
 //! The plays, one file a subject.
 
 mod architecture;
+mod cloud_apps_alerts;
+mod cloud_apps_files;
+mod cloud_apps_inventories;
+mod cloud_apps_scans;
+mod cloud_apps_volume;
 mod defender;
 mod defender_alerts;
 mod defender_counts;

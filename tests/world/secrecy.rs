@@ -31,8 +31,10 @@ impl Confidential {
     pub fn add_documents(&mut self, document: &Value, devo: &Value) {
         for input in document["inputs"].as_object().into_iter().flat_map(|inputs| inputs.values()) {
             let credentials = &input["credentials"];
-            if let Some(secret) = credentials["client_secret"].as_str() {
-                self.add(secret);
+            for name in ["client_secret", "files_access_token"] {
+                if let Some(secret) = credentials[name].as_str() {
+                    self.add(secret);
+                }
             }
             if let Some(key) = credentials["client_private_key"].as_str() {
                 self.add_key(key);

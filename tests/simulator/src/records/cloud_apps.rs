@@ -73,7 +73,7 @@ fn alert(seed: u64, time: Timestamp, resolved_at: Option<Timestamp>, revision: u
          \"isSystemAlert\":false,\"threatScore\":{score},\"idValue\":{kind},\"severityValue\":{severity},\
          \"statusValue\":{status},\"resolutionStatusValue\":{resolution},\"comment\":{comment},\
          \"handledByUser\":{user},\"resolveTime\":{resolved},\"closeTime\":null,\
-         \"URL\":\"https:\\/\\/simulated.portal.cloudappsecurity.com\\/#\\/alerts\\/{id}\"}}",
+         \"URL\":\"https:\\/\\/example.portal.cloudappsecurity.com\\/#\\/alerts\\/{id}\"}}",
         time.as_millisecond()
     )
 }
@@ -201,7 +201,7 @@ fn file(seed: u64, time: Timestamp) -> String {
     let snapshot = time_text(time, 3);
     format!(
         "{{\"_id\":\"{id}\",\"_tid\":{TENANT_NUMBER},\"appId\":20892,\"id\":\"{folder}|{list}\",\
-         \"alternateLink\":\"https:\\/\\/simulated.sharepoint.com\\/sites\\/HDB\\/{name}\",\
+         \"alternateLink\":\"https:\\/\\/example.sharepoint.com\\/sites\\/HDB\\/{name}\",\
          \"collaborators\":[{{\"id\":\"HDB Owners\",\"name\":\"HDB Owners\",\"role\":1,\"accessLevel\":1,\"type\":2}}],\
          \"createdDate\":{created},\"driveId\":\"{folder}\",\"effectiveParents\":[\"{folder}\",\"{list}\"],\"emails\":[],\
          \"externalShares\":[],\"facl\":1,\"fileAccessLevel\":{access},\"fileExtension\":\"{extension}\",\
