@@ -3,10 +3,15 @@
 mod architecture;
 mod cloud_apps;
 mod cloud_apps_access;
+mod cloud_apps_alerts;
 mod cloud_apps_documents;
 mod cloud_apps_failures;
+mod cloud_apps_files;
 mod cloud_apps_flattening;
+mod cloud_apps_inventories;
 mod cloud_apps_pace;
+mod cloud_apps_scans;
+mod cloud_apps_volume;
 mod defender;
 mod defender_alerts;
 mod defender_counts;

@@ -9,6 +9,7 @@ pub mod artefacts;
 pub mod chance;
 pub mod cloud_apps_lists;
 pub mod cloud_apps_pace;
+pub mod cloud_apps_plays;
 pub mod contract;
 pub mod counted;
 pub mod crashes;

@@ -25,7 +25,7 @@ use url::Url;
 use crate::access::{Access, Ask, Expected, Repeats, Unanswered, no_page};
 use crate::client::Answer;
 use crate::complaint::excerpt;
-use crate::failure::{Context, Target};
+use crate::failure::{Context, Failure, Target};
 use crate::identity::settings_error;
 use crate::paging::link::BadLink;
 use crate::paging::parts::{MOST_ROWS, Parts, Place, Seen};
@@ -35,6 +35,9 @@ use crate::paging::{Circle, Flaw, Walk};
 
 /// The wait after a 429 that names none: the span of the limit.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Place and size of a page lead no further together. A page that would is refused, or empty, as a whole: the last one
+/// before is made shorter.
+const DEEPEST_ROW: u64 = 5_000;
 
 /// A list, ready to be asked for any window.
 #[derive(Debug)]
@@ -206,7 +209,11 @@ impl FilteredList {
     fn limit(&self, stand: &Stand) -> u32 {
         match self.mode(stand) {
             Reading::Scan => self.page_size,
-            Reading::Pages => self.page_size.min(MOST_ROWS),
+            Reading::Pages => {
+                let full = self.page_size.min(MOST_ROWS);
+                let left = DEEPEST_ROW.checked_sub(stand.skip()).filter(|left| *left > 0);
+                left.and_then(|left| u32::try_from(left).ok()).map_or(full, |left| left.min(full))
+            }
         }
     }
 
@@ -233,7 +240,7 @@ impl FilteredList {
         let read = |answer: &Answer| read(&answer.body).map_err(|flaw| access.flawed(answer, flaw));
         match access.ask(&ask, last_body, read).await {
             Ok(answered) => Ok(Ok(answered)),
-            Err(Unanswered::Failed(failure)) if stand.skip() > 0 && failure.status == Some(400) => {
+            Err(Unanswered::Failed(failure)) if stand.skip() > 0 && is_refused(&failure) => {
                 Ok(Err(failure.sentence()))
             }
             Err(unanswered) => {
@@ -274,8 +281,8 @@ impl FilteredList {
                     is_inside: self.is_inside(parts, &listed.rows),
                     limit: self.limit(stand),
                 });
-                let missing = step
-                    .is_cut
+                let is_cut = step.is_cut || listed.ends_before_its_count(parts.skip());
+                let missing = is_cut
                     .then(|| format!("{} says that there is more, and gives no way to it", self.endpoint));
                 Ok(Behind { next: self.next_of(parts, step.next, window), missing })
             }
@@ -350,12 +357,25 @@ impl Stand {
 }
 
 impl Listed {
+    /// Whether a part that is read by number ends before all came that it is said to have. It ends so where the place is
+    /// beyond what the API gives.
+    fn ends_before_its_count(&self, skip: u64) -> bool {
+        let reached = skip.saturating_add(self.rows.len() as u64);
+        let is_counted = |total: u64| total > reached || self.has_more_than_total && total == reached;
+        skip > 0 && self.has_next == Some(false) && self.total.is_some_and(is_counted)
+    }
+
     /// Whether there is more, of an answer that does not say.
     fn seems_to_have_more(&self, skip: u64) -> bool {
         let rows = self.rows.len() as u64;
         let counted = self.total.is_some_and(|total| total > skip.saturating_add(rows));
         counted || self.next_filters.is_some() || rows >= u64::from(MOST_ROWS)
     }
+}
+
+/// Whether the API refuses what was asked: with 400, or as a success that names what it does not take.
+fn is_refused(failure: &Failure) -> bool {
+    failure.status == Some(400) || failure.status == Some(200) && failure.complaint.refuses_filter()
 }
 
 /// Takes a body apart without copying its records.

@@ -116,6 +116,34 @@ fn a_list_ends_where_the_api_says_so_and_one_that_ends_too_early_is_told() {
 }
 
 #[test]
+fn a_page_leads_no_further_than_the_deepest_row_and_beyond_it_is_tried_all_the_same() {
+    let rows = list(&[], Reading::Pages, 100);
+    for (skip, limit) in [(0, 100), (4_900, 100), (4_901, 99), (4_999, 1), (5_000, 100), (7_000, 100)] {
+        let link = format!("{}#rows={skip}", rows.endpoint);
+        let expected = format!(r#""skip":{skip},"limit":{limit}}}"#);
+        assert!(posted(&rows, Some(&link)).ends_with(&expected), "{}", posted(&rows, Some(&link)));
+    }
+}
+
+#[test]
+fn a_millisecond_that_ends_before_all_came_that_it_is_said_to_have_is_told() {
+    let pages = list(&["saved"], Reading::Pages, 100);
+    let link = format!("{}#parts=0.1795168800000.1&skip=5000&page=7", pages.endpoint);
+    let table = [
+        (r#""hasNext":false,"total":5000,"moreThanTotal":true"#, true),
+        (r#""hasNext":false,"total":5001"#, true),
+        (r#""hasNext":false,"total":5000,"moreThanTotal":false"#, false),
+        (r#""hasNext":false,"total":4000,"moreThanTotal":true"#, false),
+        (r#""hasNext":false"#, false),
+    ];
+    for (members, expected) in table {
+        let body = format!(r#"{{"data":[],{members}}}"#);
+        let behind = pages.behind(&pages.stand(window(), Some(&link)), window(), &listed(&body)).unwrap();
+        assert_eq!((behind.next, behind.missing.is_some()), (None, expected), "{body}");
+    }
+}
+
+#[test]
 fn rows_of_elsewhere_show_that_a_filter_is_not_heeded() {
     let pages = list(&["saved", "resolved"], Reading::Pages, 100);
     let at = |text: &str| Bytes::from(format!(r#"{{"saved":{text}}}"#));

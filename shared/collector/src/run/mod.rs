@@ -146,8 +146,9 @@ enum PagesOfWalk {
 }
 
 /// A page that comes as often as this in one walk comes without end. A record that the API holds several times may well
-/// make pages that look alike, but not as many.
-const SAME_PAGE_TOO_OFTEN: u32 = 20;
+/// make pages that look alike, and rows of one millisecond fill the same page in each span around it or beside it, by each
+/// of the filters that a list is asked by; but not as many.
+const SAME_PAGE_TOO_OFTEN: u32 = 64;
 
 /// Why a walk ends before its windows do.
 #[derive(Debug)]
