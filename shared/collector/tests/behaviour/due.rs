@@ -122,6 +122,8 @@ fn before_the_instant_that_the_api_named_a_tick_makes_no_request_even_when_force
     assert_eq!((throttled.status(), throttled.ids()), (Status::Throttled, vec!["a".to_owned()]));
     assert_eq!(site.checkpoint()["not_before_in_utc"], "2026-11-20T12:15:00Z");
     assert!(throttled.warnings().contains("no request before 2026-11-20T12:15:00Z"));
+    let told = |seen: &Seen| seen.outcome.report.no_request_before.map(|until| until.to_string());
+    assert_eq!(told(&throttled).as_deref(), Some("2026-11-20T12:15:00Z"));
     for visit in [
         Visit::default(),
         Visit::forced(),
@@ -130,10 +132,12 @@ fn before_the_instant_that_the_api_named_a_tick_makes_no_request_even_when_force
         site.pass(200);
         let seen = site.visit(visit);
         check_idle(&site, &seen, Status::Throttled);
+        assert_eq!(told(&seen).as_deref(), Some("2026-11-20T12:15:00Z"));
     }
     site.pass(300);
     let seen = site.visit(Visit::default());
     assert_eq!((seen.status(), seen.ids()), (Status::UpToDate, vec!["b".to_owned()]));
+    assert_eq!(told(&seen), None);
     assert!(
         seen.requests.iter().any(|request| request.window.from.to_string() == "2026-11-10T00:00:00Z"),
         "the backfill that was asked for meanwhile is not forgotten"
