@@ -70,12 +70,14 @@ async fn windows_that_outlast_the_invocation_are_halved_by_the_next_one() {
     let process = world.process().await;
     let mut answers: Vec<Value> = Vec::new();
     while answers.last().is_none_or(|answer| answer["status"] != "up_to_date") {
-        assert!(answers.len() < 6, "{answers:?}");
+        assert!(answers.len() < 12, "{answers:?}");
         let event = json!({"force": true});
-        answers.push(world.invoke(&process, &event, Duration::from_millis(2_500)).await.answer());
+        answers.push(world.invoke(&process, &event, Duration::from_secs(3)).await.answer());
     }
     assert_eq!(answers[0]["status"], "more", "{answers:?}");
-    assert!(warnings(&answers[0]).iter().any(|text| text.contains("the next query is for")), "{answers:?}");
+    let is_narrowed =
+        |answer: &Value| warnings(answer).iter().any(|text| text.contains("the next query is for"));
+    assert!(answers.iter().any(is_narrowed), "{answers:?}");
     assert_arrived(&world, &emitted);
     process.ask_to_end();
     world.close().await;
@@ -156,7 +158,7 @@ async fn more_files_in_a_window_than_can_be_counted_through_arrive_each_once() {
             let age = SignedDuration::from_millis(i64::try_from(millis).unwrap());
             cloud_apps_record(FILES, index as u64, newest - age)
         };
-        let Filled { world, counted, receiver: _kept } = Filled::with(FUNCTION, config, MANY, make).await;
+        let Filled { world, counted, receiver: _kept, .. } = Filled::with(FUNCTION, config, MANY, make).await;
         let answer = world.tick().await;
         assert_answer(&answer, FUNCTION, MANY as u64);
         assert!(warnings(&answer).is_empty(), "{answer}");

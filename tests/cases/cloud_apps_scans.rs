@@ -130,7 +130,8 @@ async fn a_scan_without_filters_that_lead_on_and_without_a_count_is_read_in_part
             let saved = newest - SignedDuration::from_millis(i64::try_from(millis).unwrap());
             activity_record(index as u64, saved, saved)
         };
-        let Filled { world, counted, receiver: _kept } = Filled::with(FUNCTION, config, 2_000, make).await;
+        let Filled { world, counted, receiver: _kept, .. } =
+            Filled::with(FUNCTION, config, 2_000, make).await;
         let answer = world.tick().await;
         assert_answer(&answer, FUNCTION, 2_000);
         assert!(!is_told(&answer), "{answer}");
@@ -227,7 +228,7 @@ async fn a_limit_that_is_clamped_to_500_makes_more_pages_and_one_that_is_refused
         activity_record(index as u64, saved, saved)
     };
     let config = CloudAppsConfig { largest_scan: 500, ..CloudAppsConfig::default() };
-    let Filled { world, counted, receiver: _kept } =
+    let Filled { world, counted, receiver: _kept, .. } =
         Filled::with(FUNCTION, config.clone(), 1_400, make).await;
     assert_answer(&world.tick().await, FUNCTION, 1_400);
     counted.assert_once((0..1_400).map(make));
@@ -237,7 +238,7 @@ async fn a_limit_that_is_clamped_to_500_makes_more_pages_and_one_that_is_refused
     world.close().await;
 
     let config = CloudAppsConfig { scan_limit: ScanLimit::Refused, ..config };
-    let Filled { world, counted, receiver: _kept } = Filled::with(FUNCTION, config, 1_400, make).await;
+    let Filled { world, counted, receiver: _kept, .. } = Filled::with(FUNCTION, config, 1_400, make).await;
     let refused = world.once(&json!({})).await.error();
     let told = format!("{refused:?}");
     assert!(told.contains("PullError") && told.contains("limit is not valid"), "{told}");

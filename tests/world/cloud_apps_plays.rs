@@ -23,6 +23,8 @@ pub struct Filled {
     pub counted: Counted,
     /// Where; it lives as long as this does.
     pub receiver: Receiver,
+    /// The secret that leads there.
+    pub devo: Value,
 }
 
 impl Filled {
@@ -39,7 +41,7 @@ impl Filled {
         let counted = Counted::default();
         let (receiver, devo) = counted.receiver().await;
         world.store_secrets(&world.document_with(&settings(world.filtered_list())), &devo);
-        Self { world, counted, receiver }
+        Self { world, counted, receiver, devo }
     }
 }
 
