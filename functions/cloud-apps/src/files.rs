@@ -4,7 +4,7 @@ use collector::service::{Authorization, Query, Reading, Service, Tag, WindowRule
 use collector::settings::Setting;
 use jiff::SignedDuration;
 
-use crate::{LIST, PAGE, WINDOW};
+use crate::{LIST, PAGE};
 
 /// `POST /api/v1/files/` (Defender for Cloud Apps API, List files). Large collections take longer than the API allows
 /// itself, so windows are short. A file is listed for as long as it exists: the retention is how long one is remembered. No
@@ -23,7 +23,6 @@ pub static SERVICE: Service = Service {
         max: SignedDuration::from_hours(24),
         lookback: SignedDuration::from_mins(15),
         retention: SignedDuration::from_hours(5 * 365 * 24),
-        ..WINDOW
     },
     tag: Tag::Fixed("casb.microsoft_defender.cloud_apps.files"),
     permission: "",

@@ -230,7 +230,7 @@ impl Parts {
         let (passed, left) = self.lengths.split_first()?;
         let from = self.from.saturating_add(*passed);
         let lengths = left.to_vec();
-        (!left.is_empty()).then(|| Self { from, lengths, place: Place::Start, ..*self })
+        (!left.is_empty()).then_some(Self { from, lengths, place: Place::Start, ..*self })
     }
 
     fn length(&self) -> i64 {
