@@ -38,8 +38,8 @@ struct Course<'a> {
     ticks: u64,
     /// Ticks between two rounds of changes.
     changes_every: u64,
-    /// Which tick of which service dies, and when.
-    deaths: Box<dyn Fn(&str, u64) -> Option<Death>>,
+    /// Which tick of each service dies, and when.
+    deaths: fn(u64) -> Option<Death>,
 }
 
 /// Ticks without a change.
@@ -47,7 +47,7 @@ const QUIET: u64 = 3;
 
 impl<'a> Course<'a> {
     fn new(books: &'a Books, ticks: u64) -> Self {
-        Self { books, ticks, changes_every: 1, deaths: Box::new(|_, _| None) }
+        Self { books, ticks, changes_every: 1, deaths: |_| None }
     }
 }
 
@@ -65,8 +65,8 @@ impl Director for Course<'_> {
         tick + 1 >= self.ticks
     }
 
-    fn death(&self, function: &str, tick: u64) -> Option<Death> {
-        (self.deaths)(function, tick)
+    fn death(&self, _: &str, tick: u64) -> Option<Death> {
+        (self.deaths)(tick)
     }
 }
 
@@ -175,12 +175,7 @@ fn what_a_process_used_that_was_killed_its_successor_does_not_use_again() {
         let (shift, _) = undisturbed(async || {
             let shift = Shift::of_cloud_apps(short_pages(), rota, &blocks(&[])).await;
             let books = Books::fill(&shift, SHORT_PAGES);
-            let deaths = |_: &str, tick: u64| {
-                let (after, requests) = DEATHS[usize::try_from(tick).unwrap() / 2 % DEATHS.len()];
-                let is_last = tick >= 2 * DEATHS.len() as u64;
-                (tick % 2 == 1 && !is_last).then_some(Death { after: Duration::from_secs(after), requests })
-            };
-            let course = Course { deaths: Box::new(deaths), ..Course::new(&books, 22) };
+            let course = Course { deaths: death_of, ..Course::new(&books, 22) };
             let all = shift.perform(&course).await;
             books.assert_arrived(&all, &what);
             tell(&what, &shift, &all);
@@ -192,6 +187,12 @@ fn what_a_process_used_that_was_killed_its_successor_does_not_use_again() {
             assert!(fullest_of(&shift, list) <= LIMIT.requests / 5, "{what}: {list:?}");
         }
     }
+}
+
+/// Every other tick dies, until each of the deaths was had.
+fn death_of(tick: u64) -> Option<Death> {
+    let (after, requests) = *DEATHS.get(usize::try_from(tick / 2).unwrap())?;
+    (tick % 2 == 1).then_some(Death { after: Duration::from_secs(after), requests })
 }
 
 #[test]
