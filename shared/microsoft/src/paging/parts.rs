@@ -185,7 +185,7 @@ impl Parts {
         };
         let filters =
             seen.next_filters.filter(|text| text.len() <= LONGEST_FILTERS && before != Some(*text))?;
-        let empty_pages = if seen.rows.is_empty() { empty_before + 1 } else { 0 };
+        let empty_pages = if seen.rows.is_empty() { empty_before.saturating_add(1) } else { 0 };
         let place = Place::Scan { filters: filters.to_owned(), empty_pages };
         (empty_pages <= MOST_EMPTY_PAGES).then(|| Self { place, ..self.clone() })
     }
