@@ -208,7 +208,10 @@ impl FilteredList {
 
     /// What a scan cannot reach is read as others are.
     fn mode(&self, stand: &Stand) -> Reading {
-        if stand.skip() > 0 { Reading::Pages } else { self.reading }
+        match stand {
+            Stand::Parts(Parts { place: Place::Behind { .. }, .. }) | Stand::Rows(_) => Reading::Pages,
+            Stand::Parts(_) => self.reading,
+        }
     }
 
     fn limit(&self, stand: &Stand) -> u32 {
@@ -300,6 +303,7 @@ impl FilteredList {
                     next_filters: listed.next_filters.as_deref(),
                     is_inside: self.is_inside(parts, &listed.rows),
                     limit: self.limit(stand),
+                    reading: self.mode(stand),
                 });
                 let is_cut = step.is_cut || listed.ends_before_its_count(parts.skip());
                 let missing = is_cut
