@@ -6,19 +6,18 @@
 
 use collector::ports::SourceError;
 
-use crate::failure::{Context, Failure, Target, grant, refused_filter};
+use crate::failure::{Context, Failure, FailureKind, Target, grant, refused_filter};
 
 /// Refusals that the run loop can do something about, or that have a number of their own.
 pub(crate) fn refusal(failure: &Failure, context: &Context<'_>) -> Option<SourceError> {
-    let is_refusal = matches!(failure.status, Some(400 | 200..=299));
-    if !failure.complaint.refuses_filter() || !is_refusal {
-        return None;
-    }
-    // The filters behind a link are the API's own: they are asked for anew, from the window's.
-    if context.target == Target::Link {
+    let is_refusal = failure.kind == FailureKind::Refused && matches!(failure.status, Some(400 | 200..=299));
+    let names_filter = failure.complaint.refuses_filter();
+    // The filters behind a link are the API's own, so whatever is wrong is wrong with them: they are asked for anew, from
+    // the window's.
+    if is_refusal && context.target == Target::Link && (names_filter || is_list(context.endpoint)) {
         return Some(SourceError::LinkExpired(failure.sentence()));
     }
-    Some(refused_filter(failure, context))
+    (is_refusal && names_filter).then(|| refused_filter(failure, context))
 }
 
 /// What the operator can do.

@@ -25,7 +25,7 @@ use url::Url;
 use crate::access::{Access, Ask, Expected, Repeats, Unanswered, no_page};
 use crate::client::Answer;
 use crate::complaint::excerpt;
-use crate::failure::{Context, Failure, Target};
+use crate::failure::{Context, Failure, FailureKind, Target};
 use crate::identity::settings_error;
 use crate::paging::link::BadLink;
 use crate::paging::parts::{MOST_ROWS, Parts, Place, Seen};
@@ -135,7 +135,7 @@ impl FilteredList {
         let link = request.link.as_deref();
         let stand = self.stand(request.window, link);
         let filters = self.filters(&stand);
-        let (listed, answer) = match self.ask(access, request, last_body, &stand, &filters).await? {
+        let (mut listed, answer) = match self.ask(access, request, last_body, &stand, &filters, walk).await? {
             Ok(answered) => answered,
             Err(refusal) => {
                 let behind = self.behind_refusal(&stand, request.window, &refusal);
@@ -143,10 +143,15 @@ impl FilteredList {
             }
         };
         access.establish();
-        let behind = self.behind(&stand, request.window, &listed)?;
-        walk.step(request.window, link, behind.next.as_deref()).map_err(|Circle| {
-            no_page(&self.endpoint, &BadLink("the filters of its pages go in a circle".to_owned()))
-        })?;
+        let mut behind = self.behind(&stand, request.window, &listed)?;
+        if walk.step(request.window, link, behind.next.as_deref()) == Err(Circle) {
+            // Filters that were followed before are no way on: it goes on without any.
+            listed.next_filters = None;
+            behind = self.behind(&stand, request.window, &listed)?;
+            walk.step(request.window, link, behind.next.as_deref()).map_err(|Circle| {
+                no_page(&self.endpoint, &BadLink("the filters of its pages go in a circle".to_owned()))
+            })?;
+        }
         let noticed = access.kept.notices.of(&answer, &self.endpoint, access.clock.now());
         Ok(Page {
             records: listed.rows,
@@ -203,7 +208,10 @@ impl FilteredList {
 
     /// What a scan cannot reach is read as others are.
     fn mode(&self, stand: &Stand) -> Reading {
-        if stand.skip() > 0 { Reading::Pages } else { self.reading }
+        match stand {
+            Stand::Parts(Parts { place: Place::Behind { .. }, .. }) | Stand::Rows(_) => Reading::Pages,
+            Stand::Parts(_) => self.reading,
+        }
     }
 
     fn limit(&self, stand: &Stand) -> u32 {
@@ -225,6 +233,7 @@ impl FilteredList {
         last_body: &mut Bytes,
         stand: &Stand,
         filters: &str,
+        walk: &Walk,
     ) -> Result<Result<(Listed, Answer), String>, SourceError> {
         let ask = Ask {
             method: Method::POST,
@@ -240,13 +249,13 @@ impl FilteredList {
         let read = |answer: &Answer| read(&answer.body).map_err(|flaw| access.flawed(answer, flaw));
         match access.ask(&ask, last_body, read).await {
             Ok(answered) => Ok(Ok(answered)),
-            Err(Unanswered::Failed(failure)) if stand.skip() > 0 && is_refused(&failure) => {
+            Err(Unanswered::Failed(failure)) if refuses_place(&failure, stand.skip()) => {
                 Ok(Err(failure.sentence()))
             }
             Err(unanswered) => {
                 let own_fields =
                     (!self.fields.is_empty()).then(|| Value::from(self.fields.clone()).to_string());
-                Err(unanswered.tell(&Context {
+                let told = unanswered.tell(&Context {
                     endpoint: &self.endpoint,
                     contact: access.contact(),
                     target: if stand.is_of_the_api() { Target::Link } else { Target::Window },
@@ -257,7 +266,21 @@ impl FilteredList {
                     permission: self.permission,
                     token_setting: self.token_setting,
                     successor: None,
-                }))
+                });
+                let is_left_over = stand.is_of_the_api() && !walk.is_begun(request.window);
+                Err(match (told, &unanswered) {
+                    // Nothing else leads on from filters of an earlier invocation: asked for as they are, again and again,
+                    // they would keep the window for ever.
+                    (SourceError::Fatal(error), Unanswered::Failed(failure))
+                        if is_left_over && is_broken(failure) =>
+                    {
+                        match request.window.halved() {
+                            Some(_) => SourceError::TooHeavy(error),
+                            None => SourceError::LinkExpired(error.message),
+                        }
+                    }
+                    (told, _) => told,
+                })
             }
         }
     }
@@ -280,6 +303,7 @@ impl FilteredList {
                     next_filters: listed.next_filters.as_deref(),
                     is_inside: self.is_inside(parts, &listed.rows),
                     limit: self.limit(stand),
+                    reading: self.mode(stand),
                 });
                 let is_cut = step.is_cut || listed.ends_before_its_count(parts.skip());
                 let missing = is_cut
@@ -373,9 +397,19 @@ impl Listed {
     }
 }
 
-/// Whether the API refuses what was asked: with 400, or as a success that names what it does not take.
-fn is_refused(failure: &Failure) -> bool {
-    failure.status == Some(400) || failure.status == Some(200) && failure.complaint.refuses_filter()
+/// Whether the API refuses the place of a page alone: with 400, or as a success that names what it does not take; beyond the
+/// deepest row in any way. Whoever asks for patience refuses nothing.
+fn refuses_place(failure: &Failure, skip: u64) -> bool {
+    let is_refused = failure.kind == FailureKind::Refused
+        && (failure.status == Some(400) || failure.complaint.refuses_filter());
+    let is_beyond = skip >= DEEPEST_ROW
+        && (is_broken(failure) || failure.status == Some(404) || failure.kind == FailureKind::ServerTimeout);
+    skip > 0 && is_refused || is_beyond
+}
+
+/// Whether the API answers, and with nothing of use.
+fn is_broken(failure: &Failure) -> bool {
+    matches!(failure.kind, FailureKind::Server | FailureKind::NotAPage | FailureKind::BrokenBody)
 }
 
 /// Takes a body apart without copying its records.

@@ -36,6 +36,11 @@ pub(crate) struct Walk {
 pub(crate) struct Circle;
 
 impl Walk {
+    /// Whether a page of the window was read before, and none of another one since.
+    pub(crate) fn is_begun(&self, window: Window) -> bool {
+        self.window == Some(window)
+    }
+
     /// Notes that the page at `link` was read, and the link to the page after it. The first page of a window begins a
     /// new walk. Reading the same page again is no circle.
     pub(crate) fn step(

@@ -12,6 +12,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use collector::service::Reading;
 use collector::window::Window;
 
 use crate::paging::digest;
@@ -34,6 +35,9 @@ const MOST_EMPTY_PAGES: u8 = 5;
 /// The API's own filters are stored with the position; longer ones than this, in bytes, are done without.
 const LONGEST_FILTERS: usize = 16 * 1024;
 
+/// Stands for the hash of the page before where none was read by number.
+const NO_PAGE: u64 = 0;
+
 /// What is left of a window: the parts to be read, and where the walk stands in the first of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Parts {
@@ -53,7 +57,7 @@ pub(crate) struct Parts {
 pub(crate) enum Place {
     /// At its first row.
     Start,
-    /// Behind so many rows; the page before is known by the hash of its rows.
+    /// Behind so many rows, by number; the page before is known by the hash of its rows.
     Behind { skip: u64, page_before: u64 },
     /// Where these filters of the API lead, JSON, behind so many empty pages in a row.
     Scan { filters: String, empty_pages: u8 },
@@ -73,6 +77,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) is_inside: bool,
     /// The rows that were asked for.
     pub(crate) limit: u32,
+    /// How they were asked for.
+    pub(crate) reading: Reading,
 }
 
 /// What a page means.
@@ -185,7 +191,7 @@ impl Parts {
         };
         let filters =
             seen.next_filters.filter(|text| text.len() <= LONGEST_FILTERS && before != Some(*text))?;
-        let empty_pages = if seen.rows.is_empty() { empty_before + 1 } else { 0 };
+        let empty_pages = if seen.rows.is_empty() { empty_before.saturating_add(1) } else { 0 };
         let place = Place::Scan { filters: filters.to_owned(), empty_pages };
         (empty_pages <= MOST_EMPTY_PAGES).then(|| Self { place, ..self.clone() })
     }
@@ -213,7 +219,8 @@ impl Parts {
         Some(Self { lengths, place: Place::Start, is_doubted, ..self.clone() })
     }
 
-    /// Behind the rows of a page. It goes back by one row, because one before may have been removed.
+    /// Behind the rows of a page. It goes back by one row, because one before may have been removed, and all the way behind
+    /// a scan, whose order says nothing of that of the numbers.
     fn skipped(&self, seen: &Seen<'_>) -> Option<Self> {
         let page_before = digest::of_rows(seen.rows);
         let is_new = match self.place {
@@ -222,6 +229,9 @@ impl Parts {
         };
         if seen.rows.is_empty() || !is_new || !seen.is_inside {
             return None;
+        }
+        if seen.reading == Reading::Scan {
+            return Some(Self { place: Place::Behind { skip: 0, page_before: NO_PAGE }, ..self.clone() });
         }
         let count = seen.rows.len() as u64;
         let skip = self.skip().saturating_add(if count > 1 { count - 1 } else { count });

@@ -3,6 +3,7 @@
 use collector::ports::{Page, SourceError};
 use collector::service::{Query, Reading, Service};
 use collector::settings::AdditionalFilter;
+use microsoft::Tuning;
 use serde_json::{Value, json};
 
 use crate::support::{Reply, Stage, fast, fatal, template, window};
@@ -200,5 +201,80 @@ async fn a_refused_filter_names_the_operators_fields_and_what_is_no_list_is_told
     for expected in ["[301] ", "[301] ", "[300] "] {
         let error = fatal(stage.page(None).await).to_string();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_does_not_end_where_the_api_asks_for_patience_whatever_the_status() {
+    let throttled = || Reply::new(400, &[], r#"{"detail":"Request was throttled."}"#);
+    let first = || listed(100, r#","hasNext":true"#);
+    for service in [&ENTITIES, &ALERTS] {
+        let tuning = Tuning { retries: 0, ..fast() };
+        let mut stage = Stage::with(tuning, |settings| settings.service = service).await;
+        stage.login.answers([Reply::token("t0ken")]);
+        stage.api.answers([first(), throttled()]);
+        let link = stage.page(None).await.unwrap().next;
+        let error = fatal(stage.page(link.as_deref()).await).to_string();
+        assert!(error.contains("429 Error during API call"), "{}: {error}", service.name);
+    }
+}
+
+#[tokio::test]
+async fn filters_of_the_api_that_lead_nowhere_do_not_keep_the_window_for_ever() {
+    let next = r#","hasNext":true,"nextQueryFilters":{"x":{"after":"a"}}"#;
+    let anew = ["", "{}", r#"{"detail":"the cursor is gone"}"#, "<html>no</html>"];
+    for body in anew {
+        let mut stage = Stage::of(&ACTIVITIES, [listed(3, next), Reply::new(400, &[], body)]).await;
+        let link = stage.page(None).await.unwrap().next;
+        stage.next_invocation();
+        let refused = stage.page(link.as_deref()).await;
+        assert!(matches!(refused, Err(SourceError::LinkExpired(_))), "{body}: {refused:?}");
+    }
+    let broken = [(500, "<html>no</html>"), (502, ""), (200, "<html>no</html>"), (200, r#"{"hasNext":fal"#)];
+    for (status, body) in broken {
+        let tuning = Tuning { retries: 0, ..fast() };
+        let mut stage = Stage::with(tuning, |settings| settings.service = &ACTIVITIES).await;
+        stage.login.answers([Reply::token("t0ken")]);
+        let failing = || Reply::new(status, &[], body);
+        stage.api.answers([listed(3, next), failing(), failing()]);
+        let link = stage.page(None).await.unwrap().next;
+        fatal(stage.page(link.as_deref()).await);
+        stage.next_invocation();
+        let again = stage.page(link.as_deref()).await;
+        assert!(matches!(again, Err(SourceError::TooHeavy(_))), "{status} {body}: {again:?}");
+        stage.api.answers([failing()]);
+        fatal(stage.page(None).await);
+    }
+}
+
+#[tokio::test]
+async fn filters_that_go_in_a_circle_are_left_for_parts_of_the_window() {
+    let next = |after: &str| format!(r#","hasNext":true,"nextQueryFilters":{{"x":{{"after":"{after}"}}}}"#);
+    let replies = [listed(3, &next("a")), listed(2, &next("b")), listed(1, &next("a"))];
+    let mut stage = Stage::of(&ACTIVITIES, replies).await;
+    let mut link = None;
+    for _ in 0..3 {
+        link = stage.page(link.as_deref()).await.unwrap().next;
+    }
+    stage.api.answers([listed(1, r#","hasNext":false"#)]);
+    stage.page(link.as_deref()).await.unwrap();
+    let posted = posted(&stage);
+    let asked = &posted[3]["filters"]["created"];
+    assert_eq!(asked["gte"], json!(from()), "{asked}");
+    assert!(asked["lte"].as_i64().unwrap() < from() + 3_600_000, "{asked}");
+}
+
+#[tokio::test]
+async fn a_page_behind_the_last_row_that_the_api_gives_ends_the_list_however_it_is_refused() {
+    let deep = |api: &str| Some(format!("{api}/api/v1/entities/#rows=5000"));
+    for (status, body) in [(400, "<html>no</html>"), (404, "<html>no</html>"), (500, "<html>no</html>")] {
+        let tuning = Tuning { retries: 0, ..fast() };
+        let mut stage = Stage::with(tuning, |settings| settings.service = &ENTITIES).await;
+        stage.login.answers([Reply::token("t0ken")]);
+        stage.api.answers([Reply::new(status, &[], body)]);
+        let link = deep(&stage.api.url);
+        let page = stage.page(link.as_deref()).await.unwrap();
+        assert!(page.missing.unwrap().contains("no rows behind the first 5000"), "{status}");
+        assert_eq!(page.next, None);
     }
 }
