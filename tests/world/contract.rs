@@ -195,8 +195,7 @@ impl Promise {
             }
             // Its alerts bear the time of their change: each version is another record.
             Asks::Defender(list) => list != DefenderList::Alerts,
-            Asks::CloudApps(list) => matches!(list, CloudAppsList::Entities | CloudAppsList::Subnet),
-            Asks::Feed(_) | Asks::Queues | Asks::Hunting => false,
+            Asks::CloudApps(_) | Asks::Feed(_) | Asks::Queues | Asks::Hunting => false,
         }
     }
 

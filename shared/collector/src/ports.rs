@@ -52,6 +52,8 @@ pub struct Page {
     /// The next page, or `None` after the last one. A page may be empty and still have a next one. A source gives no link
     /// that was followed before in the same walk: that would be a circle, and is an error.
     pub next: Option<String>,
+    /// Of a walk through a window in no order: everything of the window before this instant was given by now.
+    pub complete_to: Option<Timestamp>,
     /// What is missing of the page and may come when it is asked for again, in words for the operator (which are not among
     /// the warnings): the window is read again later.
     pub missing: Option<String>,

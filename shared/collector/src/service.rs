@@ -272,6 +272,11 @@ impl Query {
         !self.has_no_listing() && !self.is_snapshot()
     }
 
+    /// Whether the records of a window come in the order of their time, as far as the API is asked for one.
+    pub fn is_in_order(&self) -> bool {
+        !matches!(self, Self::FilteredList { .. } | Self::OData { paging: Paging::Slices, .. })
+    }
+
     /// Whether positions are instants at which content became available, and not the records' own times.
     pub fn is_content(&self) -> bool {
         matches!(self, Self::Content { .. })

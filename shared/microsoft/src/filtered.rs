@@ -14,6 +14,7 @@ use collector::ports::{Page, PageRequest, SourceError};
 use collector::service::{Authorization, Query, Reading};
 use collector::settings::{AdditionalFilter, Settings};
 use collector::window::Window;
+use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -155,6 +156,7 @@ impl FilteredList {
         let noticed = access.kept.notices.of(&answer, &self.endpoint, access.clock.now());
         Ok(Page {
             records: listed.rows,
+            complete_to: self.complete_to(behind.next.as_deref()),
             next: behind.next,
             missing: behind.missing.or(noticed.missing),
             warnings: noticed.warnings,
@@ -298,7 +300,7 @@ impl FilteredList {
             Stand::Parts(parts) => {
                 let step = parts.step(&Seen {
                     rows: &listed.rows,
-                    has_more: listed.has_next.unwrap_or_else(|| listed.seems_to_have_more(parts.skip())),
+                    has_more: listed.has_more(parts.skip()),
                     total: listed.total,
                     next_filters: listed.next_filters.as_deref(),
                     is_inside: self.is_inside(parts, &listed.rows),
@@ -347,6 +349,12 @@ impl FilteredList {
         Behind { next, missing: Some(format!("{endpoint} gives no rows behind the first {skip}: {refusal}")) }
     }
 
+    /// Up to where a window is read when this link is what is left of it: in its last pass, to the part that comes next.
+    fn complete_to(&self, next: Option<&str>) -> Option<Timestamp> {
+        let left = next.and_then(Parts::read).filter(|left| left.pass + 1 == self.times.len())?;
+        Timestamp::from_millisecond(left.ends().0).ok()
+    }
+
     /// The link to what is left of a pass, or to the next one.
     fn next_of(&self, parts: &Parts, next: Option<Parts>, window: Window) -> Option<String> {
         let next_pass = parts.pass + 1;
@@ -389,11 +397,15 @@ impl Listed {
         skip > 0 && self.has_next == Some(false) && self.total.is_some_and(is_counted)
     }
 
-    /// Whether there is more, of an answer that does not say.
-    fn seems_to_have_more(&self, skip: u64) -> bool {
+    /// Whether there is more. An answer that says no while its page is full and its count is higher is not believed.
+    fn has_more(&self, skip: u64) -> bool {
         let rows = self.rows.len() as u64;
-        let counted = self.total.is_some_and(|total| total > skip.saturating_add(rows));
-        counted || self.next_filters.is_some() || rows >= u64::from(MOST_ROWS)
+        let is_full = rows >= u64::from(MOST_ROWS);
+        let is_counted = self.total.is_some_and(|total| total > skip.saturating_add(rows));
+        match self.has_next {
+            Some(says_so) => says_so || is_full && is_counted,
+            None => is_counted || is_full || self.next_filters.is_some(),
+        }
     }
 }
 

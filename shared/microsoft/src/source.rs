@@ -262,6 +262,7 @@ impl ApiSource {
         let noticed = self.access.kept.notices.of(&answer, &query.endpoint, now);
         Ok(Page {
             records: page.records,
+            complete_to: query.complete_to(page.next.as_deref()),
             next: page.next,
             missing: noticed.missing,
             warnings: noticed.warnings,

@@ -369,6 +369,7 @@ impl<'a, S: Source, K: Sink, T: StateStore> Run<'a, S, K, T> {
                     page.missing.iter().for_each(|what| self.note_missing(&window, what));
                     self.take_records(&page.records).await?;
                     self.take_blobs(page.blobs).await?;
+                    page.complete_to.iter().for_each(|instant| self.note_swept(*instant));
                     if next.is_some() && next == request.link {
                         return Err(Stop::Failed(circle("the page's link leads to itself")));
                     }

@@ -303,7 +303,9 @@ impl<S: Source, K: Sink, T: StateStore> Run<'_, S, K, T> {
         let Some(instant) = event_time.filter(|instant| *instant <= self.started.max(self.now())) else {
             return;
         };
-        self.note_swept(instant);
+        if self.settings.service.query.is_in_order() {
+            self.note_swept(instant);
+        }
         if let Course::Query(index) = self.course {
             self.note_event_time_of_query(index, instant);
         }

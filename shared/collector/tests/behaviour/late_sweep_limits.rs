@@ -4,6 +4,7 @@ use collector::report::Status;
 use collector::settings::RequestRate;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use testing::service::{INCIDENTS, SERVICE};
 use testing::site::{Site, Visit};
 use testing::source::PageFault;
 
@@ -14,7 +15,10 @@ const HOUR: i64 = 3_600;
 
 /// A world whose sweep is due at the next tick, five minutes later. It has 30 records of the last day, and one that came late.
 fn due() -> Site {
-    let mut site = site();
+    due_of(site())
+}
+
+fn due_of(mut site: Site) -> Site {
     for number in 0..30 {
         site.records.push(late(&format!("r{number}"), -20 * HOUR + number * 1_800, 0));
     }
@@ -135,6 +139,21 @@ fn ticks_before_their_time_share_what_the_limit_allows_in_that_time() {
     assert_eq!(swept(&site, &early), 4);
     let at_once = site.tick();
     assert_eq!(swept(&site, &at_once), 0, "nothing was allowed for anew");
+}
+
+#[test]
+fn records_in_no_order_say_nothing_of_how_far_a_sweep_came() {
+    let swept_at_first = |service| {
+        let mut unswept = site();
+        unswept.settings.service = service;
+        let mut site = due_of(unswept);
+        site.page_size = 2;
+        site.settings.rate = RequestRate { requests: 6, per: SignedDuration::from_secs(60) };
+        let seen = site.visit(Visit::default());
+        swept(&site, &seen)
+    };
+    // As far as a twelfth of the hour goes, or a quarter of what the limit allows.
+    assert_eq!((swept_at_first(&SERVICE), swept_at_first(&INCIDENTS)), (1, 8));
 }
 
 #[test]

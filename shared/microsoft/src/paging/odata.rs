@@ -240,6 +240,12 @@ impl ODataQuery {
         Collection { records: Vec::new(), next }
     }
 
+    /// Up to where a window is read in slices when this link is what is left of it.
+    pub(crate) fn complete_to(&self, next: Option<&str>) -> Option<Timestamp> {
+        let is_in_slices = matches!(self.plan, Plan::Window { paging: Paging::Slices, .. });
+        next.filter(|_| is_in_slices).and_then(Slices::read).map(|left| left.slice().from)
+    }
+
     /// Whether the API may answer that there is no list where it means an empty one.
     pub(crate) fn may_be_absent(&self) -> bool {
         matches!(self.plan, Plan::Rows { .. } | Plan::Window { paging: Paging::Slices, .. })

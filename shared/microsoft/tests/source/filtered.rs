@@ -143,7 +143,12 @@ async fn alerts_are_asked_for_by_both_of_their_times_and_the_operators_fields() 
     stage.login.answers([Reply::token("t0ken")]);
     stage.api.answers([listed(100, r#","hasNext":true,"total":101"#)]);
     stage.api.answers([60, 50, 20, 10, 2].map(|count| listed(count, r#","hasNext":false"#)));
-    assert_eq!(lengths(&walk(&mut stage).await), [100, 60, 50, 20, 10, 2]);
+    let pages = walk(&mut stage).await;
+    assert_eq!(lengths(&pages), [100, 60, 50, 20, 10, 2]);
+    // Until the second filter is asked by, nothing of the window is complete.
+    let complete_to =
+        pages.iter().map(|page| page.complete_to.map(|instant| instant.as_millisecond() - from()));
+    assert_eq!(complete_to.collect::<Vec<_>>(), [None, None, None, None, Some(0), None]);
     let asked = |field: &str, from_millis: i64, to_millis: i64| {
         let mut filters = json!({"severity": {"eq": 2}});
         filters[field] = json!({"gte": from() + from_millis, "lte": from() + to_millis});

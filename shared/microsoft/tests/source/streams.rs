@@ -262,6 +262,6 @@ async fn the_retry_service_fetches_what_was_listed_long_ago_and_lists_nothing() 
     }
     assert_eq!((stage.api.count(), stage.api.count_of("subscriptions")), (4, 0));
     assert!(stage.api.seen().iter().all(|seen| seen.line().contains("?PublisherIdentifier=contoso")));
-    let Page { records, blobs, next, warnings, missing: _ } = stage.page(None).await.unwrap();
+    let Page { records, blobs, next, warnings, missing: _, complete_to: _ } = stage.page(None).await.unwrap();
     assert_eq!((records.len(), blobs.len(), next, warnings.len()), (0, 0, None, 0));
 }
