@@ -195,7 +195,8 @@ impl Promise {
             }
             // Its alerts bear the time of their change: each version is another record.
             Asks::Defender(list) => list != DefenderList::Alerts,
-            Asks::CloudApps(_) | Asks::Feed(_) | Asks::Queues | Asks::Hunting => false,
+            Asks::CloudApps(list) => matches!(list, CloudAppsList::Entities | CloudAppsList::Subnet),
+            Asks::Feed(_) | Asks::Queues | Asks::Hunting => false,
         }
     }
 

@@ -65,10 +65,10 @@ const LIST: Service = Service {
     ..Service::PLAIN
 };
 
-/// What the lists without a time have in common. They may hold rows of the same id, which are no versions of each other. What
-/// is remembered of a record that vanished from its list is forgotten after two days: if it comes back, it is sent again.
+/// What the lists without a time have in common. What is remembered of a record that vanished from its list is forgotten
+/// after two days: if it comes back, it is sent again.
 const INVENTORY: Service = Service {
-    same_by: SameBy::Content,
+    same_by: SameBy::LastVersion { ignoring: None },
     window: WindowRule { retention: SignedDuration::from_hours(48), ..WINDOW },
     period: Period { default_seconds: 86_400, minimum_seconds: 60 },
     ..LIST

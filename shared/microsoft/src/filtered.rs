@@ -300,7 +300,7 @@ impl FilteredList {
             Stand::Parts(parts) => {
                 let step = parts.step(&Seen {
                     rows: &listed.rows,
-                    has_more: listed.has_more(parts.skip()),
+                    has_more: listed.has_more(parts.skip(), self.mode(stand)),
                     total: listed.total,
                     next_filters: listed.next_filters.as_deref(),
                     is_inside: self.is_inside(parts, &listed.rows),
@@ -397,13 +397,14 @@ impl Listed {
         skip > 0 && self.has_next == Some(false) && self.total.is_some_and(is_counted)
     }
 
-    /// Whether there is more. An answer that says no while its page is full and its count is higher is not believed.
-    fn has_more(&self, skip: u64) -> bool {
+    /// Whether there is more. An answer that says no while its page is full and its count is higher is not believed; in a scan
+    /// the count is that of all pages.
+    fn has_more(&self, skip: u64, mode: Reading) -> bool {
         let rows = self.rows.len() as u64;
         let is_full = rows >= u64::from(MOST_ROWS);
         let is_counted = self.total.is_some_and(|total| total > skip.saturating_add(rows));
         match self.has_next {
-            Some(says_so) => says_so || is_full && is_counted,
+            Some(says_so) => says_so || mode == Reading::Pages && is_full && is_counted,
             None => is_counted || is_full || self.next_filters.is_some(),
         }
     }

@@ -144,6 +144,27 @@ fn a_millisecond_that_ends_before_all_came_that_it_is_said_to_have_is_told() {
 }
 
 #[test]
+fn a_full_page_that_counts_more_is_not_the_last_one_whatever_it_says_except_in_a_scan() {
+    let rows = |count: usize| vec![Bytes::from_static(b"{}"); count];
+    let table = [
+        (100, Some(false), Some(101), true),
+        (100, Some(false), Some(100), false),
+        (100, Some(false), None, false),
+        (99, Some(false), Some(101), false),
+        (99, Some(true), Some(99), true),
+        (99, None, Some(100), true),
+        (100, None, None, true),
+        (99, None, None, false),
+    ];
+    for (count, has_next, total, expected) in table {
+        let page = Listed { rows: rows(count), has_next, total, ..Listed::default() };
+        assert_eq!(page.has_more(0, Reading::Pages), expected, "{count} {has_next:?} {total:?}");
+        let in_scan = expected && has_next != Some(false);
+        assert_eq!(page.has_more(0, Reading::Scan), in_scan, "{count} {has_next:?} {total:?}");
+    }
+}
+
+#[test]
 fn rows_of_elsewhere_show_that_a_filter_is_not_heeded() {
     let pages = list(&["saved", "resolved"], Reading::Pages, 100);
     let at = |text: &str| Bytes::from(format!(r#"{{"saved":{text}}}"#));

@@ -105,6 +105,11 @@ fn emit_to(function: &str, tenant: &Tenant, seed: u64, time: Timestamp) -> Strin
             tenant.emit_defender(list, record.clone()).unwrap();
             record
         }
+        Asks::CloudApps(list) => {
+            let record = records::cloud_apps_record(list, seed, time);
+            tenant.emit_cloud_apps(list, record.clone()).unwrap();
+            record
+        }
         Asks::Hunting => {
             let row = records::hunting_row(seed, time);
             tenant.emit_hunting(HUNTING_TABLE, time, row.clone());
